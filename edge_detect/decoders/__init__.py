@@ -1,0 +1,70 @@
+"""Decoders: from the numbers that a model gives to boxes, one family a module.
+
+A family is recognised by the file's own words (operators, metadata) and by the signature of its
+outputs: names, shapes, values of one run. Never by a file name, never by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from edge_detect.anchors import Anchors
+from edge_detect.decoders import postprocess, ssd, yolo
+from edge_detect.decoders.signature import Arrays, Signature
+from edge_detect.detections import Detections
+from edge_detect.tensors import Tensor
+
+__all__ = ["FAMILIES", "Decoder", "Signature", "build", "match"]
+
+
+class Decoder(Protocol):
+    """Reads the outputs of one layout.
+
+    Attributes:
+        layout: The name of the layout, for people.
+        suppressed: Whether the model itself has removed boxes that overlap.
+        classes: Number of classes, 0 when the outputs do not tell.
+        why: What gave it away, in one line.
+    """
+
+    @property
+    def layout(self) -> str: ...
+    @property
+    def suppressed(self) -> bool: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def why(self) -> str: ...
+
+    def decode(self, outputs: Arrays, threshold: float) -> Detections:
+        """Detections with boxes in 0..1 of the model's input; not clipped.
+
+        Args:
+            outputs: Stored numbers in the order of the model's outputs; what is kept is copied.
+            threshold: Least score, 0..1.
+        """
+
+
+FAMILIES: dict[str, Callable[..., Decoder]] = {
+    "postprocess": postprocess.PostProcess,
+    "ssd": ssd.RawSsd,
+    "yolov8": yolo.Transposed,
+    "yolov5": yolo.Rows,
+    "end2end": yolo.EndToEnd,
+}
+_MATCHERS = (postprocess.match, ssd.match, yolo.match)
+
+
+def match(signature: Signature) -> tuple[str, dict[str, Any]] | None:
+    """The family and its settings for these outputs; None when no family fits."""
+    return next((found for matcher in _MATCHERS if (found := matcher(signature))), None)
+
+
+def build(
+    family: str, settings: dict[str, Any], outputs: tuple[Tensor, ...], anchors: Anchors | None
+) -> Decoder:
+    """The decoder that `match` chose."""
+    if family == "ssd":
+        settings = {**settings, "anchors": anchors}
+    return FAMILIES[family](outputs=outputs, **settings)

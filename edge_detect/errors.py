@@ -1,0 +1,55 @@
+"""Errors: everything that goes wrong for a reason that a person can mend.
+
+    EdgeDetectError
+    ├── ConfigError (ValueError)         a setting or an argument is wrong            exit 2
+    ├── DependencyError (ImportError)    a feature needs a package that is missing    exit 1
+    ├── SourceError (OSError)            camera, file or stream cannot be read        exit 1
+    │   └── SourceLost                   a camera that is to stay went away           exit 69
+    ├── ModelError (ValueError)          a model is not one that we can run           exit 1
+    ├── SinkError (OSError)              an output cannot be opened or written        exit 74
+    └── InputMissing (OSError)           a named file is not there or not readable    exit 66
+
+The codes above 2 are those of sysexits.h: EX_NOINPUT, EX_UNAVAILABLE, EX_IOERR.
+"""
+
+
+class EdgeDetectError(Exception):
+    """What the command line tells a person in one line."""
+
+    exit_code = 1
+
+
+class ConfigError(EdgeDetectError, ValueError):
+    """A setting or an argument is wrong; the writer of the settings mends it."""
+
+    exit_code = 2
+
+
+class DependencyError(EdgeDetectError, ImportError):
+    """A feature needs a package that is not installed."""
+
+
+class SourceError(EdgeDetectError, OSError):
+    """A camera, a file or a stream cannot be opened or read; a live one is opened again."""
+
+
+class SourceLost(SourceError):
+    """A live source stayed away for longer than the user allows."""
+
+    exit_code = 69
+
+
+class ModelError(EdgeDetectError, ValueError):
+    """A model file is not one that we can run."""
+
+
+class SinkError(EdgeDetectError, OSError):
+    """An output cannot be opened or written."""
+
+    exit_code = 74
+
+
+class InputMissing(EdgeDetectError, OSError):
+    """A file that the user named is not there, or may not be read."""
+
+    exit_code = 66

@@ -1,0 +1,35 @@
+"""Tables: names that lead to code which is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+from edge_detect.errors import ConfigError
+
+
+def load(path: str) -> Any:
+    """The object at `package.module:name`."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+def choose(table: Mapping[str, str], name: str, what: str) -> Any:
+    """The object that `table` holds under `name`.
+
+    Raises:
+        ConfigError: No such name; the message suggests the nearest one.
+    """
+    if name not in table:
+        raise ConfigError(f"unknown {what} '{name}'{suggest(name, table)}")
+    return load(table[name])
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """`, did you mean 'x'?` for the nearest of `names`, else the list of them."""
+    from difflib import get_close_matches  # only on the way out with an error
+
+    known = sorted(names)
+    near = get_close_matches(name, known, n=1)
+    return f", did you mean '{near[0]}'?" if near else f", expected one of: {', '.join(known)}"

@@ -1,0 +1,183 @@
+"""Newest: a live source read in a thread of its own, of which only the newest frame counts.
+
+A lost source is opened again, with longer and longer waits between the attempts; who watches is
+told when it goes and when it is back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+
+from edge_detect.errors import EdgeDetectError, SourceError, SourceLost
+from edge_detect.frame import Frame, Image
+from edge_detect.sources import Source
+
+log = logging.getLogger(__name__)
+
+BACK_OFF = (0.5, 30.0)  # seconds before the first new attempt, and the longest wait
+
+
+class Newest:
+    """The frames of a live source as they are when asked for.
+
+    Attributes:
+        captured: Frames that came from the source.
+        dropped: Frames that came while an older one was being looked at.
+        reopened: Times that the source was lost and came back.
+    """
+
+    def __init__(
+        self, source: Source, name: str, *, give_up: float = 0.0, back_off: tuple[float, float] = BACK_OFF
+    ) -> None:
+        """Starts to read.
+
+        Args:
+            source: A live one.
+            name: For messages; without a password.
+            give_up: Seconds that the source may stay away before `SourceLost`; 0 for ever.
+            back_off: First and longest wait between attempts to open it again, in seconds.
+        """
+        self.captured = self.dropped = self.reopened = 0
+        self._source, self._name = source, name
+        self._give_up, self._back_off = give_up, back_off
+        self._ready = threading.Condition()
+        self._slot: Frame | None = None
+        self._error: BaseException | None = None
+        self._ended = False
+        self._closed = threading.Event()
+        self._heard = time.monotonic()  # when the last frame came
+        self._still = _Still(source.freeze)
+        self._thread = threading.Thread(target=self._run, name=f"capture {name}", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Frame | None]:
+        """Frames until the source ends or `close`; None when none came for a moment.
+
+        Raises:
+            EdgeDetectError: The source could not be opened the first time.
+            SourceLost: It stayed away for too long.
+        """
+        while not self._closed.is_set():
+            with self._ready:
+                if self._slot is None and not self._ended:
+                    self._ready.wait(0.2)
+                frame, self._slot = self._slot, None
+                if frame is None and self._ended:
+                    break
+            if frame is None:
+                self._check_lost()
+            yield frame
+        if self._error:
+            raise self._error
+
+    def _check_lost(self) -> None:
+        away = time.monotonic() - self._heard
+        if self._give_up and away > self._give_up:
+            raise SourceLost(f"{self._name}: no frame for {away:.0f} s, gave up")
+
+    def close(self) -> None:
+        """Stops reading and closes the source; safe to call twice."""
+        self._closed.set()
+        with self._ready:
+            self._ready.notify_all()
+        self._thread.join(self._source.patience + 1)
+        if self._thread.is_alive():
+            log.warning("%s: the camera does not answer, its thread is left behind", self._name)
+
+    def _run(self) -> None:
+        try:
+            self._read_for_ever()
+        except BaseException as error:  # noqa: BLE001 carried to the loop, which raises it
+            self._error = error
+        with self._ready:
+            self._ended = True
+            self._ready.notify_all()
+
+    def _read_for_ever(self) -> None:
+        wait, lost = self._back_off[0], 0.0
+        while not self._closed.is_set():
+            before = self.captured
+            try:
+                for _ in self._frames(lost):
+                    lost = 0.0
+                if not self._closed.is_set() and not _reopens(self._source):
+                    return  # the end of a stream that cannot be opened again
+                error: Exception = SourceError(f"{self._name}: the stream ended")
+            except EdgeDetectError as caught:
+                if not self.captured:
+                    raise
+                error = caught
+            if self._closed.is_set():
+                return
+            if self.captured > before:
+                wait = self._back_off[0]
+            if not lost:
+                lost = time.monotonic()
+                log.warning("camera lost: %s; opening it again", error)
+            self._closed.wait(wait)
+            wait = min(wait * 2, self._back_off[1])
+
+    def _frames(self, lost: float) -> Iterator[None]:
+        """Puts each frame of one opening into the slot."""
+        first = self.captured
+        with closing(cast("Iterator[Frame]", iter(self._source))) as frames:  # type: ignore[type-var]
+            for frame in frames:
+                if self._closed.is_set():
+                    return
+                self._still.check(frame.image, self._name)
+                if self.captured == first and lost:
+                    self.reopened += 1
+                    log.warning("camera back: %s after %.1f s", self._name, time.monotonic() - lost)
+                self._put(replace(frame, number=first + frame.number))
+                yield
+
+    def _put(self, frame: Frame) -> None:
+        with self._ready:
+            if self._slot is not None:
+                self.dropped += 1
+            self._slot = frame
+            self.captured += 1
+            self._heard = time.monotonic()
+            self._ready.notify()
+
+
+def _reopens(source: Source) -> bool:
+    return bool(getattr(source, "reopens", True))
+
+
+class _Still:
+    """Notices a camera that repeats its last picture for ever.
+
+    The noise of a sensor never gives the same picture twice. Where it does (a lens cap, a test
+    card) opening again does not help, so each time the patience doubles, up to ten minutes.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._last: Image | None = None
+        self._since = 0.0
+
+    def check(self, image: Image, name: str) -> None:
+        """Raises SourceError when the picture has not changed for too long."""
+        if not self._patience:
+            return
+        now = time.monotonic()
+        sample = image[::16, ::16]  # a full comparison only where these agree
+        if self._last is None or not np.array_equal(sample, self._last[::16, ::16]):
+            self._last, self._since = image, now
+        elif not np.array_equal(image, self._last):
+            self._last, self._since = image, now
+        elif now - self._since > self._patience:
+            seconds, self._last = now - self._since, None
+            self._patience = min(self._patience * 2, 600)
+            raise SourceError(f"{name}: the very same picture for {seconds:.0f} s, the camera is frozen")
+
+

@@ -1,0 +1,69 @@
+"""Settings: a dataclass made from words, each mistake answered with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar, get_type_hints
+
+from edge_detect.errors import ConfigError
+from edge_detect.lazy import suggest
+
+T = TypeVar("T")
+
+
+def build(cls: type[T], values: Mapping[str, str], where: str) -> T:
+    """An instance of the dataclass `cls` from text values.
+
+    Args:
+        cls: A dataclass whose fields are bool, int, float or str.
+        values: Field name to text, as in the query of a URI.
+        where: Named first in every message.
+
+    Raises:
+        ConfigError: An unknown name, a value of another type, or one that
+            `cls.__post_init__` refuses with a ValueError.
+    """
+    hints = get_type_hints(cls)
+    names = [field.name for field in fields(cls) if field.init]  # type: ignore[arg-type]
+    arguments: dict[str, Any] = {}
+    for name, text in values.items():
+        if name not in names:
+            raise ConfigError(f"{where}: unknown setting '{name}'{suggest(name, names)}")
+        arguments[name] = _convert(text, hints[name], f"{where}: {name}")
+    try:
+        return cls(**arguments)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _convert(text: str, kind: type, where: str) -> Any:
+    try:
+        return _PARSERS[kind](text)
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"{where}: expected {kind.__name__}, got '{text}'") from error
+
+
+_WORDS = {"1": True, "true": True, "yes": True, "on": True, "": True}
+_WORDS |= {"0": False, "false": False, "no": False, "off": False}
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value != value or value in (float("inf"), float("-inf")):
+        raise ValueError(text)
+    return value
+
+
+_PARSERS: dict[type, Callable[[str], Any]] = {
+    bool: lambda text: _WORDS[text.lower()],
+    int: int,
+    float: _finite,
+    str: str,
+}
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """ValueError unless `low <= value <= high`."""
+    if not low <= value <= high:
+        raise ValueError(f"{name}: expected {low} to {high}, got {value}")

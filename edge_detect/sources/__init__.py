@@ -1,0 +1,107 @@
+"""Sources: cameras, streams and files, chosen by the scheme of their URI.
+
+A source is a dataclass; its fields are its settings and can be given in the query of the URI:
+`csi:0?width=1280&height=720&rotation=180`. To iterate over it is to open it: a camera that was
+lost is opened again by iterating again, and whatever was opened is closed when the iterator is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from edge_detect import settings, uri
+from edge_detect.errors import ConfigError, InputMissing
+from edge_detect.frame import Frame
+from edge_detect.lazy import load, suggest
+
+SCHEMES = {
+    "auto": "edge_detect.sources.auto:find",
+    "csi": "edge_detect.sources.csi:Csi",
+    "rpicam": "edge_detect.sources.rpicam:Rpicam",
+    "v4l2": "edge_detect.sources.v4l2:V4l2",
+    "rtsp": "edge_detect.sources.stream:Stream",
+    "rtsps": "edge_detect.sources.stream:Stream",
+    "http": "edge_detect.sources.stream:Stream",
+    "https": "edge_detect.sources.stream:Stream",
+    "file": "edge_detect.sources.video:Video",
+    "pictures": "edge_detect.sources.pictures:Pictures",
+    "stdin": "edge_detect.sources.stdin:Stdin",
+    "pattern": "edge_detect.sources.pattern:Pattern",
+}
+_REMOTE = frozenset({"rtsp", "rtsps", "http", "https"})
+_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+
+
+class Source(Protocol):
+    """Where frames come from.
+
+    Attributes:
+        live: Whether frames come by the clock, so that the newest is the only one that counts.
+        fps: Frames a second as far as known before the first one; 0 when unknown.
+        patience: Seconds without a frame after which a live source counts as lost.
+        freeze: Seconds of the very same picture after which it counts as lost; 0 for never.
+    """
+
+    @property
+    def live(self) -> bool: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def patience(self) -> float: ...
+    @property
+    def freeze(self) -> float: ...
+    def __iter__(self) -> Iterator[Frame]:
+        """Opens the source and yields its frames; closing the iterator closes the source.
+
+        Raises:
+            InputMissing: There is no such device, file or folder.
+            SourceError: It cannot be opened, or was lost.
+        """
+
+
+def open_source(text: str) -> Source:
+    """The source that a URI, a path or a glob names; nothing is opened yet.
+
+    Raises:
+        ConfigError: An unknown scheme or a wrong setting.
+        InputMissing: A path that leads nowhere.
+    """
+    scheme, address, query = _place(text)
+    if scheme not in SCHEMES:
+        raise ConfigError(f"unknown source '{scheme}'{suggest(scheme, SCHEMES)}")
+    made = load(SCHEMES[scheme])
+    values = {**query, "address": address} if address else query
+    if not isinstance(made, type):
+        return cast(Source, made(query))
+    return cast(Source, settings.build(cast("type[Any]", made), values, f"source '{uri.public(text)}'"))
+
+
+def _place(text: str) -> tuple[str, str, dict[str, str]]:
+    """Scheme, address and settings of what the user wrote."""
+    if text == "-" or text.startswith("-?"):
+        text = f"stdin:{text[1:]}"
+    if text.startswith("/dev/video"):
+        text = f"v4l2:{text}"
+    parts = uri.parse(text)
+    if parts.scheme in _REMOTE:
+        whole = uri.parse(text, keep_query=True)
+        return parts.scheme, f"{whole.scheme}:{whole.address}", {}
+    if parts.scheme and not Path(text).exists():
+        if parts.scheme == "file":
+            return _place_path(parts.address.removeprefix("//"), parts.query)
+        return parts.scheme, parts.address.removeprefix("//"), parts.query
+    if text in SCHEMES and not Path(text).exists():
+        return text, "", {}
+    return _place_path(text, {})
+
+
+def _place_path(text: str, query: dict[str, str]) -> tuple[str, str, dict[str, str]]:
+    path = Path(text).expanduser()
+    if path.is_dir() or any(sign in text for sign in "*?[") and not path.exists():
+        return "pictures", str(path), query
+    if not path.exists():
+        raise InputMissing(f"source '{text}': no such file or folder")
+    kind = "pictures" if path.suffix.lower() in _PICTURES else "file"
+    return kind, str(path), query

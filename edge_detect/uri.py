@@ -1,0 +1,46 @@
+"""URI: how a source or an output is named on the command line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+]+):", re.ASCII)
+_CREDENTIALS = re.compile(r"(://[^/@\s:]*):[^/@\s]*@")
+_SECRET_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|pwd|token|key|secret)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """A name taken apart.
+
+    Attributes:
+        scheme: `csi`, `rtsp`, ...; empty for a bare path.
+        address: What follows the scheme, without the query.
+        query: Settings, text to text.
+    """
+
+    scheme: str
+    address: str
+    query: dict[str, str] = field(default_factory=dict)
+
+
+def parse(text: str, *, keep_query: bool = False) -> Uri:
+    """The parts of `csi:0?width=640`, `rtsp://host/path` or a bare path.
+
+    Args:
+        text: As the user wrote it.
+        keep_query: Leave the query in the address; it belongs to the other side (a web camera).
+    """
+    match = _SCHEME.match(text)
+    scheme, rest = (match[1], text[match.end() :]) if match else ("", text)
+    if not scheme or keep_query:
+        return Uri(scheme, rest)
+    address, _, query = rest.partition("?")
+    return Uri(scheme, address, dict(parse_qsl(query, keep_blank_values=True)))
+
+
+def public(text: str) -> str:
+    """`text` with passwords, tokens and keys replaced by `***`."""
+    return _SECRET_QUERY.sub(r"\1***", _CREDENTIALS.sub(r"\1:***@", text))
