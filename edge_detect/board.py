@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
-import subprocess
 from pathlib import Path
 
 FLAGS = {
@@ -28,14 +25,14 @@ def name() -> str:
     try:
         return Path("/proc/device-tree/model").read_text("utf-8").strip("\0\n ")
     except OSError:
-        return f"{platform.machine()} {_processor()}".strip()
+        return f"{os.uname().machine} {_processor()}".strip()
 
 
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
-        return platform.processor()
+        return ""
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
@@ -61,6 +58,9 @@ def throttled(sys: Path = Path("/sys")) -> int | None:
         return int((sys / "devices/platform/soc/soc:firmware/get_throttled").read_text(), 16)
     except (OSError, ValueError):
         pass
+    import shutil
+    import subprocess
+
     if not shutil.which("vcgencmd"):
         return None
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import tempfile
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -30,6 +29,8 @@ def load(name: str) -> str | None:
 
 def store(name: str, text: str) -> None:
     """Keeps `text` under `name`, whole or not at all; a full or read-only disk is not an error."""
+    import tempfile  # for the first start only
+
     place = folder() / name
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

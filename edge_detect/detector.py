@@ -57,9 +57,7 @@ class Detector:
         """What is in the frame: boxes in its pixels, clipped, best first."""
         interpreter = self.model.interpreter
         start = time.perf_counter()
-        image = frame.image if frame.small is None else frame.small
-        fit = self._fit((image.shape[1], image.shape[0]))
-        self._painter.lay(image, fit, interpreter.input()[0])
+        fit = self.prepare(frame)
         prepared = time.perf_counter()
         interpreter.run()
         invoked = time.perf_counter()
@@ -69,6 +67,13 @@ class Detector:
         end = time.perf_counter()
         self.timing = Timing(prepared - start, invoked - prepared, end - invoked)
         return found
+
+    def prepare(self, frame: Frame) -> Fit:
+        """Lays the frame into the model's input and tells where it lies there."""
+        image = frame.image if frame.small is None else frame.small
+        fit = self._fit((image.shape[1], image.shape[0]))
+        self._painter.lay(image, fit, self.model.interpreter.input()[0])
+        return fit
 
     def inner_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) of the part of the model's input that a picture of `size` fills."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import cast
 
 import cv2
 import imutils
+import numpy as np
 
 from edge_detect.frame import Image
 from edge_detect.labels import Labels
@@ -22,8 +24,6 @@ Colour = tuple[int, int, int]
 def colour(class_id: int) -> Colour:
     """A bright colour (BGR) of its own for each class; neighbours differ by the golden angle."""
     hue = int(class_id * 0.618034 * 180) % 180
-    import numpy as np
-
     pixel = cv2.cvtColor(np.array([[[hue, 200, 255]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
     return int(pixel[0]), int(pixel[1]), int(pixel[2])
 
@@ -67,9 +67,14 @@ def _draw_box(image: Image, box: tuple[int, int, int, int], text: str, tint: Col
 
 
 class Annotator:
-    """Annotated pictures, each drawn once however many outputs ask for it."""
+    """Annotated pictures, each drawn once however many outputs ask for it.
+
+    Attributes:
+        seconds: Spent on drawing so far.
+    """
 
     def __init__(self, labels: Labels) -> None:
+        self.seconds = 0.0
         self._labels = labels
         self._scene: Scene | None = None
         self._pictures: dict[int, Image] = {}
@@ -79,7 +84,9 @@ class Annotator:
         if scene is not self._scene:
             self._scene, self._pictures = scene, {}
         if width not in self._pictures:
+            start = time.perf_counter()
             self._pictures[width] = annotate(scene, self._labels, width)
+            self.seconds += time.perf_counter() - start
         return self._pictures[width]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -94,6 +93,10 @@ class Interpreter:
         view: npt.NDArray[Any] = self._input()
         return view
 
+    def set(self, numbers: npt.NDArray[Any]) -> None:
+        """Copies a whole input of stored numbers in."""
+        self._interpreter.set_tensor(self.inputs[0].index, numbers)
+
     def run(self) -> None:
         """Computes the outputs from the input; other Python threads go on meanwhile."""
         self._interpreter.invoke()
@@ -138,13 +141,13 @@ def _quiet() -> Iterator[None]:
     except OSError:  # there is no standard error
         yield
         return
-    with tempfile.TemporaryFile() as spool:
-        try:
-            os.dup2(spool.fileno(), 2)
-            yield
-        finally:
-            os.dup2(keep, 2)
-            os.close(keep)
-            spool.seek(0)
-            for line in spool.read(65536).decode("utf-8", "replace").splitlines():
-                log.debug("runtime: %s", line)
+    spool = os.memfd_create("stderr")
+    try:
+        os.dup2(spool, 2)
+        yield
+    finally:
+        os.dup2(keep, 2)
+        os.close(keep)
+        for line in os.pread(spool, 65536, 0).decode("utf-8", "replace").splitlines():
+            log.debug("runtime: %s", line)
+        os.close(spool)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import cast
 
@@ -54,6 +54,7 @@ class Newest:
         self._ended = False
         self._closed = threading.Event()
         self._heard = time.monotonic()  # when the last frame came
+        self._lost = False
         self._still = _Still(source.freeze)
         self._thread = threading.Thread(target=self._run, name=f"capture {name}", daemon=True)
         self._thread.start()
@@ -80,6 +81,8 @@ class Newest:
 
     def _check_lost(self) -> None:
         away = time.monotonic() - self._heard
+        if away > self._source.patience:
+            self._lose(f"{self._name}: no frame for {away:.0f} s")
         if self._give_up and away > self._give_up:
             raise SourceLost(f"{self._name}: no frame for {away:.0f} s, gave up")
 
@@ -88,9 +91,9 @@ class Newest:
         self._closed.set()
         with self._ready:
             self._ready.notify_all()
-        self._thread.join(self._source.patience + 1)
+        self._thread.join(2)
         if self._thread.is_alive():
-            log.warning("%s: the camera does not answer, its thread is left behind", self._name)
+            log.debug("%s: does not answer, its thread ends with the program", self._name)
 
     def _run(self) -> None:
         try:
@@ -102,42 +105,34 @@ class Newest:
             self._ready.notify_all()
 
     def _read_for_ever(self) -> None:
-        wait, lost = self._back_off[0], 0.0
+        wait = self._back_off[0]
         while not self._closed.is_set():
             before = self.captured
             try:
-                for _ in self._frames(lost):
-                    lost = 0.0
-                if not self._closed.is_set() and not _reopens(self._source):
-                    return  # the end of a stream that cannot be opened again
-                error: Exception = SourceError(f"{self._name}: the stream ended")
-            except EdgeDetectError as caught:
-                if not self.captured:
+                self._read_once()
+                if not self._source.reopens:
+                    return  # the end of a pipe or a file
+                reason = f"{self._name}: the stream ended"
+            except EdgeDetectError as error:
+                if not self.captured or not self._source.reopens:
                     raise
-                error = caught
-            if self._closed.is_set():
-                return
+                reason = str(error)
             if self.captured > before:
                 wait = self._back_off[0]
-            if not lost:
-                lost = time.monotonic()
-                log.warning("camera lost: %s; opening it again", error)
+            if not self._closed.is_set():
+                self._lose(reason)
             self._closed.wait(wait)
             wait = min(wait * 2, self._back_off[1])
 
-    def _frames(self, lost: float) -> Iterator[None]:
-        """Puts each frame of one opening into the slot."""
+    def _read_once(self) -> None:
+        """Opens the source and puts its frames into the slot until it ends."""
         first = self.captured
-        with closing(cast("Iterator[Frame]", iter(self._source))) as frames:  # type: ignore[type-var]
+        with closing(cast("Generator[Frame]", iter(self._source))) as frames:
             for frame in frames:
                 if self._closed.is_set():
                     return
                 self._still.check(frame.image, self._name)
-                if self.captured == first and lost:
-                    self.reopened += 1
-                    log.warning("camera back: %s after %.1f s", self._name, time.monotonic() - lost)
                 self._put(replace(frame, number=first + frame.number))
-                yield
 
     def _put(self, frame: Frame) -> None:
         with self._ready:
@@ -145,12 +140,18 @@ class Newest:
                 self.dropped += 1
             self._slot = frame
             self.captured += 1
+            if self._lost:
+                self._lost = False
+                self.reopened += 1
+                log.warning("camera back: %s after %.1f s", self._name, time.monotonic() - self._heard)
             self._heard = time.monotonic()
             self._ready.notify()
 
-
-def _reopens(source: Source) -> bool:
-    return bool(getattr(source, "reopens", True))
+    def _lose(self, reason: str) -> None:
+        with self._ready:
+            told, self._lost = self._lost, True
+        if not told:
+            log.warning("camera lost: %s", reason)
 
 
 class _Still:

@@ -168,3 +168,11 @@ def turn(image: Image, rotation: int, flip: str) -> Image:
     if flip:
         image = cast(Image, cv2.flip(image, {"h": 1, "v": 0, "hv": -1, "vh": -1}[flip]))
     return image
+
+
+def check_turn(rotation: int, flip: str) -> None:
+    """ValueError unless `turn` takes these."""
+    if rotation not in (0, *_TURNS):
+        raise ValueError(f"rotation: expected 0, 90, 180 or 270, got {rotation}")
+    if flip not in ("", "h", "v", "hv", "vh"):
+        raise ValueError(f"flip: expected h, v or hv, got '{flip}'")

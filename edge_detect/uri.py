@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+]+):", re.ASCII)
 _CREDENTIALS = re.compile(r"(://[^/@\s:]*):[^/@\s]*@")
@@ -38,6 +37,10 @@ def parse(text: str, *, keep_query: bool = False) -> Uri:
     if not scheme or keep_query:
         return Uri(scheme, rest)
     address, _, query = rest.partition("?")
+    if not query:
+        return Uri(scheme, address)
+    from urllib.parse import parse_qsl  # a slow import, for few
+
     return Uri(scheme, address, dict(parse_qsl(query, keep_blank_values=True)))
 
 

@@ -132,15 +132,16 @@ def match(signature: Signature) -> tuple[str, dict[str, Any]] | None:
     if len(signature.outputs) != 1 or len(signature.outputs[0].shape) != 3:
         return None
     _, a, b = signature.outputs[0].shape
-    counts = {cell_count(signature.size, strides) for strides in STRIDES}
-    if b in counts and a >= 5:
-        return _transposed(signature, turned=False)
-    if a in counts and b == signature.classes + 4 and signature.classes > 1:
-        return _transposed(signature, turned=True)
-    if a in counts and b >= 5:
-        return _rows(signature, per_cell=1)
-    if a % 3 == 0 and a // 3 in counts and b >= 5:
-        return _rows(signature, per_cell=3)
+    if b == 6 and a <= 1000 and _is_end_to_end(signature.real(0)[0]):
+        return _end_to_end(signature)
+    for strides in STRIDES:
+        n = cell_count(signature.size, strides)
+        if b == n and a >= 5:
+            return _transposed(signature, turned=False)
+        if a == n and b == signature.classes + 4 and signature.classes > 1:
+            return _transposed(signature, turned=True)
+        if a in (n, 3 * n) and b >= 5:
+            return _rows(signature, per_cell=a // n)
     if b == 6 and a <= 1000:
         return _end_to_end(signature)
     if a > b >= 6:  # a length that no grid explains: the outline alone
@@ -177,6 +178,12 @@ def _end_to_end(signature: Signature) -> tuple[str, dict[str, Any]]:
     units, told = _units(signature, signature.real(0)[0][:, :4])
     why = f"output {list(signature.outputs[0].shape)}: few rows of six values; {told}"
     return "end2end", {"units": units, "classes": signature.classes, "why": why}
+
+
+def _is_end_to_end(rows: npt.NDArray[np.float32]) -> bool:
+    """Whether six columns are corners, score and class, and not centre, size and two scores."""
+    whole = np.abs(rows[:, 5] - np.rint(rows[:, 5])) < 1e-3
+    return bool(whole.all() and (rows[:, 2:4] >= rows[:, :2]).all())
 
 
 def _units(signature: Signature, boxes: npt.NDArray[np.float32]) -> tuple[tuple[float, float], str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeGuard, cast
 
 from edge_detect import settings, uri
 from edge_detect.errors import ConfigError, InputMissing
@@ -42,6 +42,7 @@ class Source(Protocol):
         fps: Frames a second as far as known before the first one; 0 when unknown.
         patience: Seconds without a frame after which a live source counts as lost.
         freeze: Seconds of the very same picture after which it counts as lost; 0 for never.
+        reopens: Whether a live source that ended can be opened again.
     """
 
     @property
@@ -52,6 +53,8 @@ class Source(Protocol):
     def patience(self) -> float: ...
     @property
     def freeze(self) -> float: ...
+    @property
+    def reopens(self) -> bool: ...
     def __iter__(self) -> Iterator[Frame]:
         """Opens the source and yields its frames; closing the iterator closes the source.
 
@@ -59,6 +62,20 @@ class Source(Protocol):
             InputMissing: There is no such device, file or folder.
             SourceError: It cannot be opened, or was lost.
         """
+
+
+class SmallStream(Source, Protocol):
+    """A camera whose hardware makes a second, small picture for the detector."""
+
+    width: int
+    height: int
+    small_width: int
+    small_height: int
+
+
+def wants_small(source: Source) -> TypeGuard[SmallStream]:
+    """Whether the source can give a small picture and nobody has chosen its size."""
+    return getattr(source, "small_width", None) == 0
 
 
 def open_source(text: str) -> Source:

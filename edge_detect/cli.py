@@ -1,0 +1,126 @@
+"""Command line: words for people, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from edge_detect import __version__
+from edge_detect.errors import ConfigError, EdgeDetectError
+from edge_detect.lazy import load, suggest
+
+COMMANDS = {
+    "run": ("edge_detect.commands.run", "watch a source until told to stop (implied)"),
+    "detect": ("edge_detect.commands.detect", "pictures in, boxes out"),
+    "inspect": ("edge_detect.commands.inspect", "what a model file is, and how it will be read"),
+    "doctor": ("edge_detect.commands.doctor", "is the camera there, is the model sound, what to fix"),
+    "bench": ("edge_detect.commands.bench", "speed of a model and of the whole loop on this machine"),
+}
+
+EPILOG = """\
+examples:
+  edge-detect -m model.tflite -l labels.txt                the first camera found
+  edge-detect -m model.tflite --source csi:0?width=1280&height=720 --display
+  edge-detect -m model.tflite --source rtsp://camera/stream --json
+  edge-detect -m model.tflite --source clip.mp4 --output annotated.mp4
+  edge-detect inspect model.tflite
+
+exit codes:
+  0 done   1 broke   2 asked wrongly   66 input missing   69 source lost   74 disk   130 interrupted
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with an answer of one line, and a suggestion for a misspelt option."""
+
+    def error(self, message: str) -> NoReturn:
+        prefix, _, words = message.partition("unrecognized arguments: ")
+        if words and not prefix:
+            name = words.split()[0].partition("=")[0]
+            options = [option for option in self._option_string_actions if option.startswith("--")]
+            hint = suggest(name, options) if name.startswith("--") else ""
+            message = f"unknown argument '{name}'{hint if 'did you mean' in hint else ''}"
+        raise ConfigError(f"{message} (see {self.prog} --help)")
+
+
+def parser_of(command: str) -> Parser:
+    """The parser of one command; its module is imported, the others are not."""
+    module, summary = COMMANDS[command]
+    parser = Parser(
+        prog=f"edge-detect {command}",
+        description=load(f"{module}:__doc__").partition("\n\n")[2] or summary,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    load(f"{module}:add_arguments")(parser)
+    group = parser.add_argument_group("messages")
+    group.add_argument("-v", "--verbose", action="store_true", help="log every detail")
+    group.add_argument("-q", "--quiet", action="store_true", help="log warnings and errors only")
+    return parser
+
+
+def overview() -> str:
+    """The help of the whole program."""
+    width = max(map(len, COMMANDS)) + 2
+    commands = "\n".join(f"  {name:{width}}{summary}" for name, (_, summary) in COMMANDS.items())
+    return (
+        "usage: edge-detect [COMMAND] [OPTIONS]\n\n"
+        "Finds people, animals and vehicles with a quantized detector on the CPU.\n\n"
+        f"commands (edge-detect COMMAND --help tells more):\n{commands}\n\n{EPILOG}"
+    )
+
+
+def split(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The command and its arguments; `run` where the first word is no command.
+
+    Raises:
+        ConfigError: The first word is close to a command and neither a file nor a source.
+    """
+    if not words:
+        return "run", []
+    first = words[0]
+    if first in COMMANDS:
+        return first, list(words[1:])
+    plain = not first.startswith("-") and first.isalpha() and not os.path.exists(first)
+    if plain and "did you mean" in (hint := suggest(first, COMMANDS)):
+        raise ConfigError(f"unknown command '{first}'{hint}")
+    return "run", list(words)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if words[:1] in (["--version"], ["-V"]):
+            print(f"edge-detect {__version__}")  # noqa: T201 a result
+            return 0
+        if words[:1] in (["--help"], ["-h"], ["help"]):
+            print(overview(), end="")  # noqa: T201
+            return 0
+        command, rest = split(words)
+        options = parser_of(command).parse_args(rest)
+        configure_logging(verbose=options.verbose, quiet=options.quiet)
+        return int(load(f"{COMMANDS[command][0]}:main")(options))
+    except EdgeDetectError as error:
+        if os.environ.get("EDGE_DETECT_DEBUG"):
+            raise
+        sys.stderr.write(f"edge-detect: error: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # who read our output has had enough; nothing may be flushed into the closed pipe at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def configure_logging(*, verbose: bool, quiet: bool) -> None:
+    """Messages go to standard error, one line each; standard output is for results."""
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(
+        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+    )

@@ -1,0 +1,91 @@
+"""Arguments: the options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_detect.errors import ConfigError, InputMissing
+
+if TYPE_CHECKING:
+    from edge_detect.model import Model
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+SHIPPED = MODELS / "detector.tflite"
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """-m, -l, -c and how the model is run."""
+    group = parser.add_argument_group("model")
+    group.add_argument("-m", "--model", metavar="FILE", help="a .tflite detector")
+    group.add_argument("-l", "--labels", metavar="FILE", help="names of its classes (default: those inside the model)")
+    group.add_argument(
+        "-c", "--confidence", type=share, default=0.2, metavar="0..1", help="least score of a detection (0.2)"
+    )
+    group.add_argument("--threads", type=count, default=0, metavar="N", help="of the net (default: measured once)")
+    group.add_argument(
+        "--fit", choices=("letterbox", "stretch"), default="letterbox",
+        help="how a picture is laid into the model's input (letterbox: no distortion)",
+    )  # fmt: skip
+
+
+def open_model(options: argparse.Namespace) -> Model:
+    """The model that the options name.
+
+    Raises:
+        InputMissing: None was named and none is shipped.
+    """
+    from edge_detect import model
+
+    path = Path(options.model) if options.model else SHIPPED
+    if not options.model and not path.exists():
+        raise InputMissing(
+            "no model: give a .tflite detector with --model FILE (and --labels FILE when it has no names"
+            " inside); README.md, section Models, tells where to get one"
+        )
+    labels = Path(options.labels) if options.labels else None
+    return model.open_model(path, labels, options.threads)
+
+
+def source_of(options: argparse.Namespace) -> str:
+    """The source that was named by option or by position.
+
+    Raises:
+        ConfigError: Two different ones.
+    """
+    if options.source and options.place and options.source != options.place:
+        raise ConfigError(f"two sources: '{options.place}' and --source '{options.source}', expected one")
+    return str(options.source or options.place or "auto")
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got '{text}'")
+    return value
+
+
+def seconds(text: str) -> float:
+    """A duration."""
+    value = _number(text)
+    if not 0 <= value <= 1e6:
+        raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, got '{text}'")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, got '{text}'")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    return value

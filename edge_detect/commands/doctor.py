@@ -1,0 +1,46 @@
+"""Doctor: is the camera there, is the model sound, what to fix.
+
+Prints one line for each part, with the remedy where one is needed; exits with 1 when something
+does not work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from edge_detect.commands import arguments
+
+COLOURS = {"ok": "32", "note": "33", "fail": "31"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `edge-detect doctor`."""
+    parser.add_argument("-m", "--model", metavar="FILE", help="a model to try")
+    parser.add_argument("-l", "--labels", metavar="FILE", help="names of its classes")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Examines and prints."""
+    from edge_detect import checkup
+
+    shipped = arguments.SHIPPED if arguments.SHIPPED.exists() else None
+    model = Path(options.model) if options.model else shipped
+    worst = 0
+    for finding in checkup.examine(model, Path(options.labels) if options.labels else None):
+        if options.json:
+            print(json.dumps(asdict(finding)), flush=True)
+        else:
+            print(_paint(f"{finding.state:<5}", finding.state), f"{finding.what:<12} {finding.detail}", flush=True)
+            if finding.fix:
+                print(f"      {'':<12} -> {finding.fix}", flush=True)
+        worst = max(worst, finding.state == "fail")
+    return int(worst)
+
+
+def _paint(text: str, state: str) -> str:
+    return f"\033[{COLOURS[state]}m{text}\033[0m" if sys.stdout.isatty() else text

@@ -1,0 +1,82 @@
+"""Pipeline: the one loop, from frames to sinks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import cast
+
+from edge_detect.detector import Detector
+from edge_detect.frame import Frame
+from edge_detect.meter import Meter
+from edge_detect.newest import Newest
+from edge_detect.scene import Scene
+from edge_detect.sinks import Sink
+from edge_detect.sources import Source
+
+
+@contextmanager
+def frames_of(source: Source, name: str, *, give_up: float = 0.0) -> Iterator[Iterable[Frame | None]]:
+    """The frames of a source: the newest ones of a live source, all of a recorded one.
+
+    Args:
+        source: Opened here, closed on leaving.
+        name: For messages; without a password.
+        give_up: Seconds that a live source may stay away; 0 for ever.
+    """
+    if source.live:
+        with closing(Newest(source, name, give_up=give_up)) as newest:
+            yield newest
+    else:
+        with closing(cast("Generator[Frame]", iter(source))) as frames:
+            yield frames
+
+
+def watch(
+    frames: Iterable[Frame | None],
+    detect: Detector,
+    sinks: Iterable[Sink],
+    meter: Meter,
+    *,
+    stop: threading.Event,
+    limit: int = 0,
+    idle: Callable[[], None] = lambda: None,
+) -> int:
+    """Looks at one frame after another and hands each scene to every sink.
+
+    Args:
+        frames: None among them means that no frame came for a moment.
+        detect: Finds what is in a frame.
+        sinks: Each receives every scene.
+        meter: Learns how long everything took.
+        stop: Ends the loop when it is set.
+        limit: Ends the loop after so many frames; 0 for never.
+        idle: Called when no frame came.
+
+    Returns:
+        How many frames were looked at.
+    """
+    clock, count = time.perf_counter, 0
+    sinks = tuple(sinks)
+    asked = clock()
+    for frame in frames:
+        if stop.is_set():
+            break
+        if frame is None:
+            idle()
+            meter.tick()
+            continue
+        got = clock()
+        scene = Scene(frame, detect(frame))
+        found = clock()
+        for sink in sinks:
+            sink.write(scene)
+        done = clock()
+        meter.add(frame, detect.timing, got - asked, done - found)
+        count += 1
+        if count == limit:
+            break
+        asked = done
+    return count

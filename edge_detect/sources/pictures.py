@@ -1,0 +1,88 @@
+"""Pictures: one file, a folder with all below it, or a glob."""
+
+from __future__ import annotations
+
+import glob
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from imutils import paths
+
+from edge_detect import pixels
+from edge_detect.errors import EdgeDetectError, InputMissing, SourceError
+from edge_detect.frame import Frame
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Pictures:
+    """Picture files in the order of their names; the ones that cannot be read are told and skipped.
+
+    Attributes:
+        address: A file, a folder or a glob.
+        rotation: Degrees clockwise: 0, 90, 180, 270.
+        flip: `h`, `v` or `hv`.
+    """
+
+    address: str
+    rotation: int = 0
+    flip: str = ""
+    live = False
+    fps = 0.0
+    patience = 30.0
+    freeze = 0.0
+    reopens = False
+
+    def __post_init__(self) -> None:
+        pixels.check_turn(self.rotation, self.flip)
+
+    def __iter__(self) -> Iterator[Frame]:
+        files = find(self.address)
+        if not files:
+            raise InputMissing(f"source '{self.address}': no picture there (expected JPEG, PNG, BMP, TIFF or WebP)")
+        return read(files, self.rotation, self.flip)
+
+
+def find(address: str) -> list[str]:
+    """The picture files that a path or a glob names, sorted."""
+    path = Path(address)
+    if path.is_dir():
+        return sorted(paths.list_images(str(path)))
+    if path.exists():
+        return [address]
+    return sorted(f for f in glob.glob(address, recursive=True) if Path(f).is_file())
+
+
+def load(name: str, number: int = 0, rotation: int = 0, flip: str = "") -> Frame:
+    """The frame that a picture file makes.
+
+    Raises:
+        EdgeDetectError: It cannot be read.
+    """
+    return Frame(pixels.turn(pixels.read_picture(name), rotation, flip), 0.0, number, name)
+
+
+def read(files: list[str], rotation: int = 0, flip: str = "") -> Iterator[Frame]:
+    """A frame for each file that can be read.
+
+    Raises:
+        EdgeDetectError: The only file cannot be read, or not one of many.
+    """
+    skipped, last = 0, SourceError("no pictures")
+    for number, name in enumerate(files):
+        try:
+            frame = load(name, number, rotation, flip)
+        except EdgeDetectError as error:
+            if len(files) == 1:
+                raise
+            log.warning("skipped: %s", error)
+            skipped, last = skipped + 1, SourceError(f"none of {len(files)} pictures can be read")
+            continue
+        yield frame
+    if skipped == len(files):
+        raise last
+    if skipped:
+        log.warning("%d of %d pictures skipped", skipped, len(files))

@@ -1,0 +1,57 @@
+"""Fixtures: shared data, a cache of our own, and models opened as the program opens them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real models, pictures and clips beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the shared data, which is not at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache folder of this run of the tests; the user's own is left alone."""
+    home = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(home))
+        patch.delenv("CACHE_DIRECTORY", raising=False)
+        yield home
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., Path]:
+    """Writes bytes into a file of a name, `model.tflite` unless said otherwise."""
+
+    def write(data: bytes, name: str = "model.tflite") -> Path:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def open_detector(save: Callable[..., Path]) -> Callable[..., Any]:
+    """Opens the bytes of a model as the program does: probe, runtime, decoder, detector."""
+    from edge_detect.detector import Detector
+    from edge_detect.model import open_model
+
+    def open_bytes(data: bytes, confidence: float = 0.3, **options: Any) -> Detector:
+        return Detector(open_model(save(data), threads=1), confidence, **options)
+
+    return open_bytes
