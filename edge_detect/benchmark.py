@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -92,14 +92,14 @@ def measure(model: Model, source: str, *, confidence: float, rounds: int, starts
     """
     bench = _Bench(model, source, confidence)
     bare_cpu, loop_cpu, bare_rate, live = [], [], [], _Live()
-    with closing(bench.loop_frames()) as frames:
-        bench.bare(BLOCK)
-        bench.loop(frames, BLOCK)
-        bench.stages.clear()
-        for _ in range(rounds):
-            cpu, rate = bench.bare(BLOCK)
-            bare_cpu.append(cpu)
-            loop_cpu.append(bench.loop(frames, BLOCK))
+    frames = bench.loop_frames()
+    bench.bare(BLOCK)
+    bench.loop(frames, BLOCK)
+    bench.stages.clear()
+    for _ in range(rounds):
+        cpu, rate = bench.bare(BLOCK)
+        bare_cpu.append(cpu)
+        loop_cpu.append(bench.loop(frames, BLOCK))
     for _ in range(max(3, rounds // 4)):
         _, rate = bench.bare(2 * BLOCK)
         bare_rate.append(rate)
@@ -183,16 +183,14 @@ class _Bench:
 
     def _prepare(self) -> Iterator[npt.NDArray[Any]]:
         """Inputs as the detector prepares them from the first frames."""
-        with closing(self.loop_frames()) as frames:
-            for frame in islice(frames, BLOCK):
-                self.size = frame.size
-                self.detect(frame)
-                self.detect.prepare(frame)
-                yield self._interpreter.input().copy()
+        for frame in islice(self.loop_frames(), BLOCK):
+            self.size = frame.size
+            self.detect.prepare(frame)
+            yield self._interpreter.input().copy()
 
-    def loop_frames(self) -> Generator[Frame]:
+    def loop_frames(self) -> Iterator[Frame]:
         """The frames of the video, again and again."""
-        return cast("Generator[Frame]", iter(Video(self._source, loop=True)))
+        return iter(Video(self._source, loop=True))
 
     def bare(self, count: int) -> tuple[float, float]:
         """CPU seconds an inference, and inferences a second, of setting the input and invoking."""
@@ -215,7 +213,7 @@ class _Bench:
     def live(self, fps: float, into: _Live) -> None:
         """One block of the live loop, with a source that is faster than the net."""
         source = Video(self._source, live=True, fps=fps, loop=True)
-        with closing(Newest(source, self._source)) as newest:
+        with closing(Newest(source, self._source, shrink=self.detect.shrink)) as newest:
             quiet = threading.Event()
             watch(newest, self.detect, [self._sink], _Recorder(), stop=quiet, limit=BLOCK // 4)
             meter, before, start = _Recorder(), newest.captured, time.perf_counter()

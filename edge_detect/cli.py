@@ -91,6 +91,17 @@ def split(words: Sequence[str]) -> tuple[str, list[str]]:
     return "run", list(words)
 
 
+def _join_dashes(words: Sequence[str]) -> list[str]:
+    """`--source -?format=bgr` as one word; argparse would take the value for an option."""
+    joined: list[str] = []
+    for word in words:
+        if word.startswith("-?") and joined and joined[-1] in ("-s", "--source"):
+            joined[-1] = f"--source={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -101,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words[:1] in (["--help"], ["-h"], ["help"]):
             print(overview(), end="")  # noqa: T201
             return 0
-        command, rest = split(words)
+        command, rest = split(_join_dashes(words))
         options = parser_of(command).parse_args(rest)
         configure_logging(verbose=options.verbose, quiet=options.quiet)
         return int(load(f"{COMMANDS[command][0]}:main")(options))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
 from edge_detect import boxes, detections, pixel_values, pixels
 from edge_detect.detections import Detections
 from edge_detect.fit import FITS, Fit
@@ -68,10 +70,19 @@ class Detector:
         self.timing = Timing(prepared - start, invoked - prepared, end - invoked)
         return found
 
+    def shrink(self, frame: Frame) -> Frame:
+        """The frame with its small picture; to be called where there is time, in the capture thread."""
+        if frame.small is not None:
+            return frame
+        fit = self._fit(frame.size)
+        small = np.empty((fit.inner[1], fit.inner[0], 3), np.uint8)
+        pixels.resize(frame.image, fit.inner, small)
+        return Frame(frame.image, frame.time, frame.number, frame.name, small)
+
     def prepare(self, frame: Frame) -> Fit:
         """Lays the frame into the model's input and tells where it lies there."""
         image = frame.image if frame.small is None else frame.small
-        fit = self._fit((image.shape[1], image.shape[0]))
+        fit = self._fit(frame.size)
         self._painter.lay(image, fit, self.model.interpreter.input()[0])
         return fit
 

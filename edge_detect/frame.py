@@ -22,8 +22,8 @@ class Frame:
             recorded one, 0 for a single picture.
         number: 0, 1, 2 ... with gaps where frames were dropped.
         name: What it is a picture of: a path, or a URI without its password.
-        small: The same view, made smaller by the camera's own hardware, where it can; the
-            detector looks at this one.
+        small: The same view in the size that the detector looks at, made by the camera's own
+            hardware or in the capture thread; None when nobody has made it.
     """
 
     image: Image

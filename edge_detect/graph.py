@@ -11,10 +11,7 @@ Support, `object_detector_metadata_schema.fbs` of MediaPipe.
 
 from __future__ import annotations
 
-import io
 import struct
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -184,7 +181,7 @@ class Graph:
                     mean, std = options.numbers(0, "<f4"), options.numbers(1, "<f4")
                     if len(mean) and len(mean) == len(std) and (std != 0).all():
                         return tuple(mean.tolist()), tuple(std.tolist())
-        except (struct.error, ValueError):
+        except (struct.error, ValueError, IndexError):
             return None
         return None
 
@@ -200,18 +197,24 @@ class Graph:
                     rows = schema.tables(0) if schema else iter(())
                     order = (1, 0, 3, 2)  # the schema writes x, y, width, height
                     return np.array([[r.number(i, "f") for i in order] for r in rows], np.float32)
-        except (struct.error, ValueError):
+        except (struct.error, ValueError, IndexError):
             return None
         return None
 
     def attachments(self) -> dict[str, bytes]:
         """The files in the zip archive at the end of the file, by name."""
+        import io
+        import zipfile
+        import zlib
+
         try:
             with zipfile.ZipFile(io.BytesIO(self._data)) as archive:
                 return {
                     entry.filename: archive.read(entry)
                     for entry in archive.infolist()
-                    if not entry.is_dir() and entry.file_size <= ATTACHMENT_LIMIT
+                    if not entry.is_dir()
+                    and entry.file_size <= ATTACHMENT_LIMIT
+                    and entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
                 }
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error):
             return {}

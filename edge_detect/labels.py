@@ -16,7 +16,8 @@ from edge_detect.errors import ConfigError
 
 PLACEHOLDERS = frozenset({"", "???", "n/a", "unused", "background", "__background__"})
 _BACKGROUND = frozenset({"???", "background", "__background__"})
-_ID_NAME = re.compile(r"(\d+)(?:\s*[:,]\s*|\s+)(\S.*)")
+_ID = re.compile(r"\d{1,9}")  # longer ones are no class numbers
+_ID_NAME = re.compile(rf"({_ID.pattern})(?:\s*[:,]\s*|\s+)(\S.*)")
 # COCO's 90 category ids have these gaps, counted from 0; 80 remain (cocodataset.org)
 _COCO_GAPS = frozenset({11, 25, 28, 29, 44, 65, 67, 68, 70, 82})
 
@@ -78,26 +79,35 @@ def _literal(text: str, where: str) -> Any:
         pass
     try:
         return ast.literal_eval(text.strip())  # literals only: nothing is run
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+    except (TypeError, ValueError, SyntaxError, MemoryError, RecursionError) as error:
         raise ConfigError(f"{where}: expected JSON labels, got text that does not parse") from error
 
 
 def _from_data(data: Any, where: str) -> Labels:
     if isinstance(data, dict):
-        for key in ("names", "labels", "categories"):
-            if isinstance(data.get(key), dict | list):
-                return _from_data(data[key], where)
-        if data and all(str(key).isdecimal() for key in data):
-            return _from_ids({int(key): str(value) for key, value in data.items()}, where, "JSON")
-    if isinstance(data, list) and data:
-        if all(isinstance(row, str) for row in data):
-            return _from_names(data, "JSON")
-        if all(isinstance(row, dict) and "id" in row and "name" in row for row in data):
-            try:
-                return _from_ids({int(row["id"]): str(row["name"]) for row in data}, where, "JSON")
-            except (TypeError, ValueError):
-                pass
+        inner = (data.get(key) for key in ("names", "labels", "categories"))
+        data = next((part for part in inner if isinstance(part, dict | list)), data)
+    if isinstance(data, list) and data and all(isinstance(row, str) for row in data):
+        return _from_names(data, "JSON")
+    pairs = [(_number(key), name) for key, name in _pairs(data)]
+    if pairs and all(number is not None and isinstance(name, str) for number, name in pairs):
+        return _from_ids(dict(pairs), where, "JSON")
     raise ConfigError(f"{where}: expected JSON with a list or a mapping of names")
+
+
+def _pairs(data: Any) -> list[tuple[Any, Any]]:
+    """What may be a number and a name: of a mapping, or of COCO's list of categories."""
+    if isinstance(data, dict):
+        return list(data.items())
+    rows = data if isinstance(data, list) else []
+    return [(row.get("id"), row.get("name")) if isinstance(row, dict) else (None, None) for row in rows]
+
+
+def _number(key: Any) -> Any:
+    """The class number that a key writes; None when it is none."""
+    if isinstance(key, str) and _ID.fullmatch(key):
+        return int(key)
+    return key if isinstance(key, int) and 0 <= key < 10**9 else None
 
 
 def _from_ids(names: dict[int, str], where: str, form: str) -> Labels:

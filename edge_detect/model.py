@@ -8,14 +8,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_detect import board, cache, card, decoders, labels
 from edge_detect.card import Card
 from edge_detect.decoders import Decoder
 from edge_detect.errors import InputMissing, ModelError
-from edge_detect.graph import Graph
 from edge_detect.interpreter import Interpreter, runtime
 from edge_detect.labels import Labels
+
+if TYPE_CHECKING:
+    from edge_detect.anchors import Anchors
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +89,8 @@ def examine(file: File) -> Card:
             return card.from_json(kept)
         except (ValueError, KeyError, TypeError):
             log.debug("%s: not a card, examined anew", key)
-    from edge_detect import probe  # a model that is known starts without it
+    from edge_detect import probe  # a model that is known starts without these
+    from edge_detect.graph import Graph
 
     Graph(file.data, file.path.name)
     found = probe.examine_apart(file.path)
@@ -115,17 +119,22 @@ def open_model(path: Path, label_path: Path | None = None, threads: int = 0) -> 
         raise ModelError(f"{path.name}: {known.reason}")
     threads = threads or best_threads(file)
     interpreter = Interpreter(str(path), threads)
-    graph_needed = known.family == "ssd"
-    anchors = (
-        card.find_anchors(Graph(file.data, path.name), known.settings, known.input.size, known.outputs)
-        if graph_needed and known.input
-        else None
-    )
-    decoder = decoders.build(known.family, known.settings, known.outputs, anchors)
+    decoder = decoders.build(known.family, known.settings, known.outputs, _anchors(file, known))
     fitted, mismatch = labels.fit(given or known.embedded, decoder.classes)
     if mismatch:
         log.warning("%s: %s", label_path or path.name, mismatch)
     return Model(file, known, fitted, interpreter, decoder, threads)
+
+
+def _anchors(file: File, known: Card) -> Anchors | None:
+    """The anchors of a raw SSD; None for the families that need none."""
+    if known.family != "ssd" or known.input is None:
+        return None
+    from edge_detect import reading
+    from edge_detect.graph import Graph
+    
+    graph = Graph(file.data, file.path.name)
+    return reading.find_anchors(graph, known.settings, known.input.size, known.outputs)
 
 
 def read_labels(path: Path) -> Labels:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import cast
@@ -35,18 +35,25 @@ class Newest:
     """
 
     def __init__(
-        self, source: Source, name: str, *, give_up: float = 0.0, back_off: tuple[float, float] = BACK_OFF
+        self,
+        source: Source,
+        name: str,
+        *,
+        shrink: Callable[[Frame], Frame] = lambda frame: frame,
+        give_up: float = 0.0,
+        back_off: tuple[float, float] = BACK_OFF,
     ) -> None:
         """Starts to read.
 
         Args:
             source: A live one.
             name: For messages; without a password.
+            shrink: What is done to each frame in the capture thread, while the net is busy.
             give_up: Seconds that the source may stay away before `SourceLost`; 0 for ever.
             back_off: First and longest wait between attempts to open it again, in seconds.
         """
         self.captured = self.dropped = self.reopened = 0
-        self._source, self._name = source, name
+        self._source, self._name, self._shrink = source, name, shrink
         self._give_up, self._back_off = give_up, back_off
         self._ready = threading.Condition()
         self._slot: Frame | None = None
@@ -132,7 +139,7 @@ class Newest:
                 if self._closed.is_set():
                     return
                 self._still.check(frame.image, self._name)
-                self._put(replace(frame, number=first + frame.number))
+                self._put(self._shrink(replace(frame, number=first + frame.number)))
 
     def _put(self, frame: Frame) -> None:
         with self._ready:

@@ -18,16 +18,23 @@ from edge_detect.sources import Source
 
 
 @contextmanager
-def frames_of(source: Source, name: str, *, give_up: float = 0.0) -> Iterator[Iterable[Frame | None]]:
+def frames_of(
+    source: Source,
+    name: str,
+    *,
+    shrink: Callable[[Frame], Frame] = lambda frame: frame,
+    give_up: float = 0.0,
+) -> Iterator[Iterable[Frame | None]]:
     """The frames of a source: the newest ones of a live source, all of a recorded one.
 
     Args:
         source: Opened here, closed on leaving.
         name: For messages; without a password.
+        shrink: Gives each frame of a live source its small picture, in the capture thread.
         give_up: Seconds that a live source may stay away; 0 for ever.
     """
     if source.live:
-        with closing(Newest(source, name, give_up=give_up)) as newest:
+        with closing(Newest(source, name, shrink=shrink, give_up=give_up)) as newest:
             yield newest
     else:
         with closing(cast("Generator[Frame]", iter(source))) as frames:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, cast
+
+# what goes wrong is told in our own words; FFmpeg's number for silence is -8
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
 import numpy as np
@@ -14,6 +18,7 @@ from edge_detect.errors import InputMissing, SourceError
 from edge_detect.fit import Fit
 from edge_detect.frame import Image
 
+cv2.setLogLevel(2)  # errors only
 cv2.setNumThreads(1)  # its threads would fight with those of the runtime for the same cores
 
 
@@ -57,9 +62,15 @@ class Painter:
             if self._scratch.shape != inside.shape:
                 self._scratch = np.empty(inside.shape, np.uint8)
             small = self._scratch
-        resize(image, (width, height), small)
+        if image.shape[:2] == (height, width):  # it was made small before
+            source = image
+        else:
+            resize(image, (width, height), small)
+            source = small
         if self._swap:
-            cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=small)
+            cv2.cvtColor(source, cv2.COLOR_BGR2RGB, dst=small)
+        elif source is image:
+            small[:] = image
         if self._flipped:
             np.bitwise_xor(small, 0x80, out=small)  # uint8 to int8 with zero point -128
         elif not self._same:

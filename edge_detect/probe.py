@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_detect import card
+from edge_detect import card, reading
 from edge_detect.card import Card
 from edge_detect.errors import ModelError
 from edge_detect.graph import Graph
@@ -39,14 +39,14 @@ def examine(path: Path) -> Card:
             if op.name.startswith(start):
                 return Card("unsupported", reason)
     interpreter = Interpreter(str(path))
-    refused = card.refuse_at_sight(graph, interpreter.inputs)
+    refused = reading.refuse_at_sight(graph, interpreter.inputs)
     if refused:
         return refused
     _fill_with_noise(interpreter)
     interpreter.run()
     outputs = interpreter.outputs()
     samples = [array.copy() for array in interpreter.results()]
-    return card.read(graph, interpreter.inputs[0], outputs, samples)
+    return reading.read(graph, interpreter.inputs[0], outputs, samples)
 
 
 def _fill_with_noise(interpreter: Interpreter) -> None:

@@ -31,22 +31,27 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def open_model(options: argparse.Namespace) -> Model:
-    """The model that the options name.
+def model_path(options: argparse.Namespace) -> Path:
+    """The model file that the options name, or the shipped one.
 
     Raises:
         InputMissing: None was named and none is shipped.
     """
-    from edge_detect import model
-
     path = Path(options.model) if options.model else SHIPPED
     if not options.model and not path.exists():
         raise InputMissing(
             "no model: give a .tflite detector with --model FILE (and --labels FILE when it has no names"
             " inside); README.md, section Models, tells where to get one"
         )
+    return path
+
+
+def open_model(options: argparse.Namespace) -> Model:
+    """The model that the options name, ready to run."""
+    from edge_detect import model
+
     labels = Path(options.labels) if options.labels else None
-    return model.open_model(path, labels, options.threads)
+    return model.open_model(model_path(options), labels, options.threads)
 
 
 def source_of(options: argparse.Namespace) -> str:

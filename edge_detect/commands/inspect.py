@@ -67,13 +67,15 @@ def describe(file: File, card: Card) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "file": str(file.path),
         "kind": card.kind,
-        "layout": card.layout or None,
+        "layout": _key(card),
+        "description": card.layout,
         "reason": card.reason,
         "bytes": len(file.data),
         "sha256": file.sha256,
         "input": None,
         "outputs": [_tensor(tensor) for tensor in card.outputs],
-        "labels": {"form": card.label_form, "count": len(card.labels), "names": list(card.labels)},
+        "labels": list(card.labels),
+        "label_form": card.label_form,
     }
     if card.input:
         entry["input"] = _tensor(card.input.tensor)
@@ -85,6 +87,18 @@ def describe(file: File, card: Card) -> dict[str, Any]:
                 "padding": card.input.padding,
             }
     return entry
+
+
+def _key(card: Card) -> str | None:
+    """The layout as one word."""
+    if card.kind != "detector":
+        return None
+    words = {
+        "postprocess": f"ssd-postprocess-{str(card.settings.get('order', '')).lower()}",
+        "ssd": "ssd-raw",
+        "yolov5": str(card.settings.get("name", "")).lower(),
+    }
+    return words.get(card.family, card.family)
 
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:
@@ -110,12 +124,9 @@ def _names(path: Path, labels: str | None) -> dict[str, Any]:
         "suppressed": opened.decoder.suppressed,
         "classes": opened.decoder.classes,
         "runtime": opened.interpreter.runtime,
-        "labels": {
-            "form": fitted.form,
-            "count": len(fitted),
-            "names": list(fitted.names),
-            "mismatch": mismatch,
-        },
+        "labels": list(fitted.names),
+        "label_form": fitted.form,
+        "label_mismatch": mismatch,
     }
 
 
@@ -162,7 +173,7 @@ def text_of(report: dict[str, Any]) -> str:
     """The report for people."""
     lines = [f"{report['file']}: {report['kind']}", f"  why      {report['reason']}"]
     if report["layout"]:
-        lines.append(f"  layout   {report['layout']}")
+        lines.append(f"  layout   {report['description']}")
     given = report["input"]
     if given:
         lines.append(f"  input    {_line(given)}")
@@ -171,12 +182,12 @@ def text_of(report: dict[str, Any]) -> str:
             lines.append(f"           {given['colour']}, (pixel - {mean}) / {std}")
     lines += [f"  output   {_line(output)}" for output in report["outputs"]]
     if report["kind"] == "detector":
-        names = report["labels"]["names"]
+        names = report["labels"]
         first = ", ".join(f"{i} = {name or '(unused)'}" for i, name in enumerate(names[:3]))
         lines.append(f"  classes  {report['classes'] or 'unknown'}")
-        lines.append(f"  labels   {len(names) or 'none'} ({report['labels']['form']}) {first}".rstrip())
-        if report["labels"]["mismatch"]:
-            lines.append(f"           {report['labels']['mismatch']}")
+        lines.append(f"  labels   {len(names) or 'none'} ({report['label_form']}) {first}".rstrip())
+        if report["label_mismatch"]:
+            lines.append(f"           {report['label_mismatch']}")
         lines.append(f"  runtime  {report['runtime']}")
     lines += [f"  file     {report['bytes']} bytes, sha256 {report['sha256'][:16]}"] if report["bytes"] else []
     for i, row in enumerate(report.get("trials", ())):

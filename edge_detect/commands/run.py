@@ -75,6 +75,7 @@ def main(options: argparse.Namespace) -> int:
     from edge_detect.sources import open_source
 
     place = arguments.source_of(options)
+    arguments.model_path(options)  # a missing model is told before cameras are looked for
     source = open_source(place)
     model = arguments.open_model(options)
     detect = Detector(model, options.confidence, fit=options.fit)
@@ -84,7 +85,7 @@ def main(options: argparse.Namespace) -> int:
     with ExitStack() as stack, stopping() as stop:
         sinks, idle = _open_sinks(options, stack, drawing, source, stop)
         fit_small_stream(source, detect)
-        frames = stack.enter_context(frames_of(source, name, give_up=options.give_up))
+        frames = stack.enter_context(frames_of(source, name, shrink=detect.shrink, give_up=options.give_up))
         newest = frames if isinstance(frames, Newest) else None
         meter = stack.enter_context(
             closing(

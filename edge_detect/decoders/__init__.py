@@ -6,16 +6,15 @@ outputs: names, shapes, values of one run. Never by a file name, never by positi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from edge_detect.anchors import Anchors
-from edge_detect.decoders import postprocess, ssd, yolo
-from edge_detect.decoders.signature import Arrays, Signature
-from edge_detect.detections import Detections
+from edge_detect.lazy import load
 from edge_detect.tensors import Tensor
 
-__all__ = ["FAMILIES", "Decoder", "Signature", "build", "match"]
+if TYPE_CHECKING:
+    from edge_detect.anchors import Anchors
+    from edge_detect.decoders.signature import Arrays, Signature
+    from edge_detect.detections import Detections
 
 
 class Decoder(Protocol):
@@ -46,19 +45,21 @@ class Decoder(Protocol):
         """
 
 
-FAMILIES: dict[str, Callable[..., Decoder]] = {
-    "postprocess": postprocess.PostProcess,
-    "ssd": ssd.RawSsd,
-    "yolov8": yolo.Transposed,
-    "yolov5": yolo.Rows,
-    "end2end": yolo.EndToEnd,
+FAMILIES = {
+    "postprocess": "edge_detect.decoders.postprocess:PostProcess",
+    "ssd": "edge_detect.decoders.ssd:RawSsd",
+    "yolov8": "edge_detect.decoders.yolo:Transposed",
+    "yolov5": "edge_detect.decoders.yolo:Rows",
+    "end2end": "edge_detect.decoders.yolo:EndToEnd",
 }
-_MATCHERS = (postprocess.match, ssd.match, yolo.match)
 
 
 def match(signature: Signature) -> tuple[str, dict[str, Any]] | None:
     """The family and its settings for these outputs; None when no family fits."""
-    return next((found for matcher in _MATCHERS if (found := matcher(signature))), None)
+    from edge_detect.decoders import postprocess, ssd, yolo  # all of them, for an unknown file only
+
+    matchers = (postprocess.match, ssd.match, yolo.match)
+    return next((found for matcher in matchers if (found := matcher(signature))), None)
 
 
 def build(
@@ -67,4 +68,4 @@ def build(
     """The decoder that `match` chose."""
     if family == "ssd":
         settings = {**settings, "anchors": anchors}
-    return FAMILIES[family](outputs=outputs, **settings)
+    return cast("Decoder", load(FAMILIES[family])(outputs=outputs, **settings))

@@ -233,7 +233,8 @@ def _abandon(camera: Any) -> None:
     if getattr(camera, "is_open", False):
         with suppress(AttributeError, RuntimeError, OSError):  # it lacks what it failed to get
             camera.close()
-    elif hasattr(camera, "notifyme_w"):
+    elif hasattr(camera, "notifymeread"):
+        camera.notifymeread.close()
         os.close(camera.notifyme_w)
 
 

@@ -164,7 +164,8 @@ class _Child:
             stderr=subprocess.PIPE,
             process_group=0,  # so that Ctrl-C reaches us alone and we end it in order
         )
-        assert self._process.stdout and self._process.stderr
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
         self._out, self._err = self._process.stdout, self._process.stderr
         self._words = b""
         self._poll = select.poll()
