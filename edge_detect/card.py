@@ -90,7 +90,7 @@ def from_json(text: str) -> Card:
         )
     data["outputs"] = tuple(_tensor(row) for row in data["outputs"])
     data["labels"] = tuple(data["labels"])
-    data["settings"] = {k: _tuple(v) for k, v in data["settings"].items()}
+    data["settings"] = {k: _tuple(v) for k, v in dict(data["settings"]).items()}
     return Card(**data)
 
 

@@ -53,7 +53,7 @@ def parser_of(command: str) -> Parser:
     parser = Parser(
         prog=f"edge-detect {command}",
         description=load(f"{module}:__doc__").partition("\n\n")[2] or summary,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
         allow_abbrev=False,
     )
     load(f"{module}:add_arguments")(parser)
@@ -61,6 +61,11 @@ def parser_of(command: str) -> Parser:
     group.add_argument("-v", "--verbose", action="store_true", help="log every detail")
     group.add_argument("-q", "--quiet", action="store_true", help="log warnings and errors only")
     return parser
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    # a width of our own: argparse would import shutil, and all compressors with it, to ask for it
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=28, width=100)
 
 
 def overview() -> str:
@@ -135,3 +140,5 @@ def configure_logging(*, verbose: bool, quiet: bool) -> None:
     logging.basicConfig(
         level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
+    if not verbose:  # it tells six lines each time a camera is opened
+        logging.getLogger("picamera2").setLevel(logging.WARNING)

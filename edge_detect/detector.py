@@ -82,7 +82,7 @@ class Detector:
     def prepare(self, frame: Frame) -> Fit:
         """Lays the frame into the model's input and tells where it lies there."""
         image = frame.image if frame.small is None else frame.small
-        fit = self._fit(frame.size)
+        fit = self._fit((image.shape[1], image.shape[0]))
         self._painter.lay(image, fit, self.model.interpreter.input()[0])
         return fit
 

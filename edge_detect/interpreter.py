@@ -86,7 +86,7 @@ class Interpreter:
         self._views = [
             self._interpreter.tensor(d["index"]) for d in self._interpreter.get_output_details()
         ]
-        self._input = self._interpreter.tensor(self.inputs[0].index)
+        self._input: Any = self._interpreter.tensor(self.inputs[0].index) if self.inputs else None
 
     def input(self) -> npt.NDArray[Any]:
         """A view of the first input; to be dropped before `run`, which raises while one lives."""

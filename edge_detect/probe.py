@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,8 @@ def examine(path: Path) -> Card:
     interpreter.run()
     outputs = interpreter.outputs()
     samples = [array.copy() for array in interpreter.results()]
-    return reading.read(graph, interpreter.inputs[0], outputs, samples)
+    found = reading.read(graph, interpreter.inputs[0], outputs, samples)
+    return replace(found, runtime=interpreter.runtime)
 
 
 def _fill_with_noise(interpreter: Interpreter) -> None:

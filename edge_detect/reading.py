@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,6 +21,7 @@ from edge_detect.pixel_values import Normalization
 from edge_detect.tensors import Tensor
 
 FAMILIES_TEXT = "SSD with or without TFLite_Detection_PostProcess, YOLOv5, YOLOv8, YOLO11, YOLOX"
+_TASK = re.compile(r"""["']task["']: *["'](\w+)["']""")  # JSON, in older exports Python
 
 
 def refuse_at_sight(graph: Graph, inputs: Sequence[Tensor]) -> Card | None:
@@ -174,12 +175,8 @@ def embedded(graph: Graph) -> tuple[Labels, str]:
     for name, data in graph.attachments().items():
         text = data.decode("utf-8", "replace")
         if name.endswith((".json", "meta.txt")):
-            found = _ultralytics(text)
-            task = str(found.get("task", "")) or task
-            if isinstance(found.get("names"), dict | list):
-                text = json.dumps({"names": found["names"]})
-            else:
-                continue
+            found = _TASK.search(text)
+            task = found[1] if found else task
         elif not name.endswith((".txt", ".labels", ".names")):
             continue
         try:
@@ -187,19 +184,6 @@ def embedded(graph: Graph) -> tuple[Labels, str]:
         except ConfigError:
             continue
     return labels, task
-
-
-def _ultralytics(text: str) -> dict[str, Any]:
-    import ast
-
-    for reader in (json.loads, ast.literal_eval):  # newer exports write JSON, older ones Python
-        try:
-            data = reader(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-        if isinstance(data, dict):
-            return data
-    return {}
 
 
 def _describe(outputs: tuple[Tensor, ...]) -> tuple[str, str]:

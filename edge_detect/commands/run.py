@@ -141,7 +141,11 @@ def fit_small_stream(source: Source, detect: Detector) -> None:
     from edge_detect.sources import wants_small
 
     if wants_small(source):
-        width, height = detect.inner_size((source.width, source.height))
+        size = (source.width, source.height)
+        if source.rotation % 180:  # the camera makes both pictures before they are turned
+            height, width = detect.inner_size(size[::-1])
+        else:
+            width, height = detect.inner_size(size)
         source.small_width, source.small_height = width // 2 * 2, height // 2 * 2
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_detect.anchors import Anchors
 from edge_detect.tensors import Tensor
+
+if TYPE_CHECKING:
+    from edge_detect.anchors import Anchors
 
 Arrays: TypeAlias = Sequence[npt.NDArray[Any]]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
-import select
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -47,6 +45,7 @@ _HINTS = {
     "SDL_VIDEO_ALLOW_SCREENSAVER": "1",
     "SDL_VIDEO_X11_WMCLASS": "edge_detect",
 }
+_GONE = "window: the display went away"
 _REDRAW = (pygame.WINDOWEXPOSED, pygame.WINDOWSIZECHANGED)
 
 
@@ -69,9 +68,10 @@ class Window:
         """
         self._annotate, self._quit, self._width = annotate, quit, width
         self._pane = _open_pane(title, width)
-        self._line = _find_line()
+        self._server = _Server(self._pane)
         self._picture: Image | None = None
         self._is_full = self._has_quit = self._is_closed = False
+        atexit.register(self.close)  # before pygame's own end, which a dead server would hold up
 
     def write(self, scene: Scene) -> None:
         """Shows a scene.
@@ -106,11 +106,14 @@ class Window:
         if self._is_closed:
             return
         self._is_closed = True
-        if _is_lost(self._line):
-            _abandon(self._pane)
-        else:
+        atexit.unregister(self.close)
+        if self._server.is_alive():
             self._pane.destroy()
             pygame.display.quit()
+            self._server.forget()
+        else:  # SDL would wait for it for ever, even to free the window
+            atexit.unregister(pygame.quit)
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
     def _answer(self, event: pygame.Event) -> None:
         key = event.key if event.type == pygame.KEYDOWN else None
@@ -144,16 +147,21 @@ class Window:
 
     @contextmanager
     def _display(self) -> Iterator[None]:
-        if _is_lost(self._line):
-            raise SinkError("window: the display went away")
+        if self._server.is_gone or self._is_closed:
+            raise SinkError(_GONE)
         try:
             yield
         except pygame.error as error:
-            raise SinkError(f"window: {error}") from error
+            if not self._server.is_gone:
+                raise SinkError(f"window: {error}") from error
+        if self._server.is_gone:
+            raise SinkError(_GONE)
 
 
 def _open_pane(title: str, width: int) -> Pane:
     """A window not shown yet, so that a display which cannot have one is known from the start."""
+    if pygame.display.get_init():
+        raise SinkError("window: expected one at a time, and none after a display that went away")
     with _environment(_HINTS | {"SDL_VIDEODRIVER": _drivers()}):
         try:
             pygame.display.init()
@@ -185,21 +193,63 @@ def _no_display() -> str:
     )
 
 
-def _find_line() -> select.poll:
-    """Tells when the display server hangs up; one more word to a dead X server, and Xlib exits."""
-    line = select.poll()
-    for number in map(int, os.listdir("/proc/self/fd")):
-        with suppress(OSError), socket.fromfd(number, socket.AF_UNIX, socket.SOCK_STREAM) as end:
-            if any(word in str(end.getpeername()) for word in ("/.X11-unix/", "/wayland-")):
-                line.register(number, 0)
-    return line
+class _WindowInfo(ctypes.Structure):
+    """SDL_SysWMinfo of SDL_syswm.h, as far as we read it."""
+
+    _fields_ = (
+        ("version", ctypes.c_uint8 * 3),
+        ("system", ctypes.c_int),
+        ("display", ctypes.c_void_p),
+        ("rest", ctypes.c_uint8 * 128),
+    )
 
 
-def _is_lost(line: select.poll) -> bool:
-    return bool(line.poll(0))
+_OnError = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+_OnExit = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 
 
-def _abandon(pane: Pane) -> None:
-    """Leaves a window of a dead server as it is: to free it would end the process as well."""
-    atexit.unregister(pygame.quit)
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(pane))
+class _Server:
+    """The X server behind a window; when it dies, Xlib ends the process, unless told not to.
+
+    Attributes:
+        is_gone: It died. A Wayland server that dies sends the event of the close button.
+    """
+
+    def __init__(self, pane: Pane) -> None:
+        self.is_gone = False
+        self._handlers = _OnError(self._leave), _OnExit(lambda display, data: None)
+        self._display = self._xlib = None
+        if pygame.display.get_driver() != "x11":
+            return
+        with suppress(OSError, AttributeError):  # libX11 before 1.7 cannot be told
+            xlib = ctypes.CDLL("libX11.so.6")
+            self._display = ctypes.c_void_p(_find_display(pane))
+            xlib.XSetIOErrorExitHandler(self._display, self._handlers[1], None)
+            xlib.XSetIOErrorHandler(self._handlers[0])
+            self._xlib = xlib
+
+    def is_alive(self) -> bool:
+        """Whether it answers; waits until it does, or is gone."""
+        if self._xlib and not self.is_gone:
+            self._xlib.XSync(self._display, 0)
+        return not self.is_gone
+
+    def forget(self) -> None:
+        """Leaves Xlib as it was."""
+        if self._xlib:
+            self._xlib.XSetIOErrorHandler(None)
+
+    def _leave(self, display: int) -> int:
+        self.is_gone = True
+        return 0
+
+
+def _find_display(pane: Pane) -> int | None:
+    """The address of the `Display` of Xlib through which SDL shows a window."""
+    sdl = ctypes.CDLL(pygame.base.__file__)  # finds the very SDL that pygame is linked with
+    sdl.SDL_GetWindowFromID.restype = ctypes.c_void_p
+    info = _WindowInfo(version=(2, 0, 0))
+    window = ctypes.c_void_p(sdl.SDL_GetWindowFromID(pane.id))
+    sdl.SDL_GetWindowWMInfo(window, ctypes.byref(info))
+    display: int | None = info.display
+    return display

@@ -69,6 +69,7 @@ class SmallStream(Source, Protocol):
 
     width: int
     height: int
+    rotation: int
     small_width: int
     small_height: int
 

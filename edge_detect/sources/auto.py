@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from edge_detect.errors import DependencyError, EdgeDetectError
+from edge_detect.settings import build
 from edge_detect.sources import Source, csi, v4l2
 from edge_detect.sources.pattern import Pattern
 
@@ -13,10 +13,9 @@ log = logging.getLogger(__name__)
 
 def find(query: dict[str, str]) -> Source:
     """CSI camera, else USB camera, else `pattern:`; the query goes to the one that is found."""
-    from edge_detect.settings import build
-
-    if csi.cameras():
-        log.info("source: CSI camera %s", csi.cameras()[0])
+    ribbon = csi.cameras()
+    if ribbon:
+        log.info("source: CSI camera %s", ribbon[0])
         return build(csi.Csi, query, "source 'auto'")
     found = v4l2.devices()
     if found:

@@ -1,0 +1,1 @@
+"""Commands: one word of the command line a module."""
