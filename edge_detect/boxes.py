@@ -23,7 +23,8 @@ def swap_axes(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def clip(boxes: Boxes, width: float, height: float) -> Boxes:
     """The part of each box that lies inside 0, 0, `width`, `height`."""
-    return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+    limits = np.array([width, height, width, height], np.float32)
+    return np.minimum(np.maximum(boxes, 0), limits)
 
 
 def areas(boxes: Boxes) -> npt.NDArray[np.float32]:

@@ -98,11 +98,10 @@ class Detector:
 
     def _finish(self, found: Detections, fit: Fit, size: tuple[int, int]) -> Detections:
         corners = boxes.clip(fit.to_picture(found.boxes, size), *size)
-        sides = corners[:, 2:] - corners[:, :2]
-        rows = ((sides > 0).all(1) & (found.scores > 0)).nonzero()[0]  # not in the bars, not NaN
-        found = Detections(corners[rows], found.scores[rows], found.classes[rows])
+        found = Detections(corners, found.scores, found.classes)
+        inside = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])  # false for NaN too
+        if not inside.all():
+            found = found.pick(inside)
         if self.model.decoder.suppressed:
             return found.pick((-found.scores).argsort(kind="stable"))
-        if not len(found):
-            return detections.none()
         return found.pick(pixels.suppress(found.boxes, found.scores, found.classes, self._overlap))

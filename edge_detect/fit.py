@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -32,21 +33,22 @@ class Fit:
 
     def to_picture(self, boxes: Boxes, size: tuple[int, int]) -> Boxes:
         """Boxes of the model's input (0..1) in pixels of a picture of `size`; not clipped."""
-        width, height = self.input
-        scale = np.array([size[0] / self.inner[0], size[1] / self.inner[1]] * 2, np.float32)
-        whole = np.array([width, height, width, height], np.float32)
-        corner = np.array([self.left, self.top, self.left, self.top], np.float32)
-        result: Boxes = (boxes * whole - corner) * scale
-        return result
+        gain, shift = _to_picture(self, size)
+        return boxes * gain - shift
 
     def to_input(self, boxes: Boxes, size: tuple[int, int]) -> Boxes:
         """Boxes in pixels of a picture of `size` in 0..1 of the model's input."""
-        width, height = self.input
-        scale = np.array([self.inner[0] / size[0], self.inner[1] / size[1]] * 2, np.float32)
-        whole = np.array([width, height, width, height], np.float32)
-        corner = np.array([self.left, self.top, self.left, self.top], np.float32)
-        result: Boxes = (boxes * scale + corner) / whole
-        return result
+        gain, shift = _to_picture(self, size)
+        return (boxes + shift) / gain
+
+
+@lru_cache(maxsize=64)
+def _to_picture(fit: Fit, size: tuple[int, int]) -> tuple[Boxes, Boxes]:
+    """Factor and offset of each side of a box; the same for frame after frame."""
+    scale = np.array([size[0] / fit.inner[0], size[1] / fit.inner[1]] * 2, np.float32)
+    whole = np.array(fit.input * 2, np.float32)
+    corner = np.array((fit.left, fit.top) * 2, np.float32)
+    return whole * scale, corner * scale
 
 
 def stretch(size: tuple[int, int], into: tuple[int, int]) -> Fit:

@@ -105,6 +105,8 @@ def suppress(
         iou: Of two boxes of a class that overlap by more, the weaker one goes.
         most: How many may stay.
     """
+    if not len(boxes):
+        return []
     if len(boxes) > 3000:  # a threshold near 0: the rest cannot be among the best
         best = np.argsort(-scores, kind="stable")[:3000]
         return [int(best[i]) for i in suppress(boxes[best], scores[best], classes[best], iou, most)]

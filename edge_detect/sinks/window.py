@@ -218,15 +218,14 @@ class _Server:
     def __init__(self, pane: Pane) -> None:
         self.is_gone = False
         self._handlers = _OnError(self._leave), _OnExit(lambda display, data: None)
-        self._display = self._xlib = None
-        if pygame.display.get_driver() != "x11":
-            return
-        with suppress(OSError, AttributeError):  # libX11 before 1.7 cannot be told
-            xlib = ctypes.CDLL("libX11.so.6")
-            self._display = ctypes.c_void_p(_find_display(pane))
-            xlib.XSetIOErrorExitHandler(self._display, self._handlers[1], None)
-            xlib.XSetIOErrorHandler(self._handlers[0])
-            self._xlib = xlib
+        self._xlib: ctypes.CDLL | None = None
+        self._display = _find_display(pane)
+        if self._display:
+            with suppress(OSError, AttributeError):  # libX11 before 1.7 cannot be told
+                xlib = ctypes.CDLL("libX11.so.6")
+                xlib.XSetIOErrorExitHandler(self._display, self._handlers[1], None)
+                xlib.XSetIOErrorHandler(self._handlers[0])
+                self._xlib = xlib
 
     def is_alive(self) -> bool:
         """Whether it answers; waits until it does, or is gone."""
@@ -244,12 +243,15 @@ class _Server:
         return 0
 
 
-def _find_display(pane: Pane) -> int | None:
-    """The address of the `Display` of Xlib through which SDL shows a window."""
-    sdl = ctypes.CDLL(pygame.base.__file__)  # finds the very SDL that pygame is linked with
-    sdl.SDL_GetWindowFromID.restype = ctypes.c_void_p
-    info = _WindowInfo(version=(2, 0, 0))
-    window = ctypes.c_void_p(sdl.SDL_GetWindowFromID(pane.id))
-    sdl.SDL_GetWindowWMInfo(window, ctypes.byref(info))
-    display: int | None = info.display
-    return display
+def _find_display(pane: Pane) -> ctypes.c_void_p | None:
+    """The `Display` of Xlib through which SDL shows a window, if it does."""
+    if pygame.display.get_driver() != "x11":
+        return None
+    with suppress(OSError, AttributeError):  # an SDL that has no such function
+        sdl = ctypes.CDLL(pygame.base.__file__)  # leads to the SDL that pygame is linked with
+        sdl.SDL_GetWindowFromID.restype = ctypes.c_void_p
+        window = ctypes.c_void_p(sdl.SDL_GetWindowFromID(pane.id))
+        info = _WindowInfo(version=(2, 0, 0))
+        if sdl.SDL_GetWindowWMInfo(window, ctypes.byref(info)):
+            return ctypes.c_void_p(info.display)
+    return None
