@@ -54,10 +54,12 @@ def throttled(sys: Path = Path("/sys")) -> int | None:
 
     From the kernel's file where there is one, else from `vcgencmd`, which needs group video.
     """
-    try:
-        return int((sys / "devices/platform/soc/soc:firmware/get_throttled").read_text(), 16)
-    except (OSError, ValueError):
-        pass
+    # soc:firmware, and soc@107c000000:firmware on a Pi 5
+    for file in (sys / "devices/platform").glob("soc*/soc*:firmware/get_throttled"):
+        try:
+            return int(file.read_text(), 16)
+        except (OSError, ValueError):
+            continue
     import shutil
     import subprocess
 

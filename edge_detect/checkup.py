@@ -14,9 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge_detect import board
-from edge_detect.errors import EdgeDetectError
+from edge_detect.errors import EdgeDetectError, ModelError
 
 HOT = 75.0  # degrees Celsius; a Raspberry Pi begins to slow down at 80
+GROUP_FIX = "sudo usermod -aG video $USER, then log in again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +44,35 @@ def examine(model: Path | None, labels: Path | None) -> Iterator[Finding]:
         model: A model file to try; None when there is none.
         labels: Its label file.
     """
-    yield python()
-    yield from numbers()
-    yield runtime()
-    yield opencv()
-    yield from cameras()
-    yield groups()
-    yield display()
-    yield from power()
-    yield space()
-    yield detector(model, labels)
+    parts: dict[str, Callable[[], Iterator[Finding]]] = {
+        "python": python,
+        "numpy": numbers,
+        "runtime": runtime,
+        "opencv": opencv,
+        "packages": packages,
+        "CSI camera": csi_camera,
+        "USB camera": usb_camera,
+        "groups": groups,
+        "display": display,
+        "power": power,
+        "disk": space,
+        "model": lambda: detector(model, labels),
+    }
+    for what, look in parts.items():
+        try:
+            yield from look()
+        except Exception as error:  # a broken package raises anything, and the rest is worth knowing
+            yield Finding("fail", what, f"{type(error).__name__}: {error}", "mend what is broken above, then again")
 
 
-def python() -> Finding:
+def python() -> Iterator[Finding]:
     """Interpreter and machine."""
     seen = f"{platform.python_version()} on {platform.machine()}, {board.name()}, {board.cores()} cores"
-    if sys.version_info < (3, 11):
-        return Finding("fail", "python", seen, "install Python 3.11 or newer (Raspberry Pi OS Bookworm has it)")
     if sys.maxsize < 2**32 or platform.machine() in ("armv6l", "armv7l"):
-        return Finding("fail", "python", seen, "install the 64-bit Raspberry Pi OS: there are no 32-bit wheels")
-    return Finding("ok", "python", seen)
+        fix = "install the 64-bit Raspberry Pi OS: there are no 32-bit wheels"
+        yield Finding("fail", "python", seen, fix)
+    else:
+        yield Finding("ok", "python", seen)
 
 
 def numbers() -> Iterator[Finding]:
@@ -81,29 +91,41 @@ def numbers() -> Iterator[Finding]:
         yield Finding("fail", "numpy ABI", f"apt's simplejpeg: {error}", "pip install 'numpy<2'")
 
 
-def runtime() -> Finding:
+def runtime() -> Iterator[Finding]:
     """The TFLite runtime."""
     from edge_detect import interpreter
 
     try:
-        return Finding("ok", "runtime", interpreter.runtime()[0])
+        yield Finding("ok", "runtime", interpreter.runtime()[0])
     except EdgeDetectError as error:
-        return Finding("fail", "runtime", str(error), "pip install ai-edge-litert")
+        yield Finding("fail", "runtime", str(error), "pip install ai-edge-litert")
 
 
-def opencv() -> Finding:
+def opencv() -> Iterator[Finding]:
     """OpenCV, and whether two of its packages lie on top of each other."""
-    packages = [name for name in ("opencv-python", "opencv-python-headless", "opencv-contrib-python") if _has(name)]
+    names = ("opencv-python", "opencv-python-headless", "opencv-contrib-python")
+    here = [name for name in names if _has(name)]
     try:
         import cv2
     except ImportError as error:
-        return Finding("fail", "opencv", str(error), "pip install --force-reinstall opencv-python-headless==4.11.0.86")
-    if len(packages) > 1:
-        return Finding(
-            "note", "opencv", f"{cv2.__version__} from {' and '.join(packages)}, which overwrite each other",
-            f"pip uninstall {' '.join(packages)}; pip install opencv-python-headless==4.11.0.86",
-        )  # fmt: skip
-    return Finding("ok", "opencv", cv2.__version__)
+        fix = "pip install --force-reinstall opencv-python-headless==4.11.0.86"
+        yield Finding("fail", "opencv", str(error), fix)
+        return
+    if len(here) > 1:
+        fix = f"pip uninstall {' '.join(here)}; pip install opencv-python-headless==4.11.0.86"
+        detail = f"{cv2.__version__} from {' and '.join(here)}, which overwrite each other"
+        yield Finding("note", "opencv", detail, fix)
+    else:
+        yield Finding("ok", "opencv", cv2.__version__)
+
+
+def packages() -> Iterator[Finding]:
+    """The small packages that come with us; told only when one is missing or broken."""
+    for name in ("imutils", "psutil"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            yield Finding("fail", name, str(error), f"pip install --force-reinstall {name}")
 
 
 def _has(package: str) -> bool:
@@ -114,24 +136,28 @@ def _has(package: str) -> bool:
     return True
 
 
-def cameras() -> Iterator[Finding]:
-    """CSI cameras by picamera2 and by rpicam-vid, USB cameras."""
-    from edge_detect.sources import v4l2
-
+def csi_camera() -> Iterator[Finding]:
+    """CSI cameras by picamera2 and by rpicam-vid."""
     yield _picamera2()
     program = shutil.which("rpicam-vid") or shutil.which("libcamera-vid")
     if program:
         yield Finding("ok", "rpicam-vid", program)
     elif _is_pi():
-        yield Finding("note", "rpicam-vid", "not installed; --source rpicam: needs it", "sudo apt install rpicam-apps")
+        detail = "not installed; --source rpicam: needs it"
+        yield Finding("note", "rpicam-vid", detail, "sudo apt install rpicam-apps")
+
+
+def usb_camera() -> Iterator[Finding]:
+    """USB cameras."""
+    from edge_detect.sources import v4l2
+
     found = v4l2.devices()
     if not found:
         yield Finding("note", "USB camera", "none", "plug one in, or use a CSI or network camera")
         return
     locked = [device for device in found if not os.access(device, os.R_OK | os.W_OK)]
     if locked:
-        fix = "sudo usermod -aG video $USER, then log in again"
-        yield Finding("fail", "USB camera", f"no permission for {', '.join(locked)}", fix)
+        yield Finding("fail", "USB camera", f"no permission for {', '.join(locked)}", GROUP_FIX)
     else:
         yield Finding("ok", "USB camera", ", ".join(f"{d} ({v4l2.driver(d) or 'unknown'})" for d in found))
 
@@ -139,6 +165,7 @@ def cameras() -> Iterator[Finding]:
 def _picamera2() -> Finding:
     try:
         module = importlib.import_module("picamera2")
+        found = [str(camera.get("Model", "?")) for camera in module.Picamera2.global_camera_info()]
     except ImportError as error:
         state, fix = "note", (
             "sudo apt install -y python3-picamera2 --no-install-recommends, and a virtual environment made with"
@@ -147,10 +174,8 @@ def _picamera2() -> Finding:
         return Finding(state if not _is_pi() else "fail", "CSI camera", f"picamera2: {error}", fix)
     except ValueError as error:  # numpy.dtype size changed
         return Finding("fail", "CSI camera", f"picamera2: {error}", "pip install 'numpy<2'")
-    try:
-        found = [str(camera.get("Model", "?")) for camera in module.Picamera2.global_camera_info()]
     except (RuntimeError, OSError) as error:
-        return Finding("fail", "CSI camera", str(error), "sudo usermod -aG video $USER, then log in again")
+        return Finding("fail", "CSI camera", str(error), GROUP_FIX)
     if not found:
         fix = "switch off, check the ribbon cable (contacts to the contacts), then rpicam-hello --list-cameras"
         return Finding("note", "CSI camera", "picamera2 works, no camera found", fix)
@@ -161,36 +186,40 @@ def _is_pi() -> bool:
     return "Raspberry Pi" in board.name()
 
 
-def groups() -> Finding:
+def groups() -> Iterator[Finding]:
     """Membership in the groups that own cameras."""
     if os.geteuid() == 0:
-        return Finding("ok", "groups", "root")
+        yield Finding("ok", "groups", "root")
+        return
     names = {entry.gr_name: entry.gr_gid for entry in grp.getgrall()}
     mine = {*os.getgroups(), os.getegid()}
     lacking = [name for name in ("video", "render") if name in names and names[name] not in mine]
     if "video" in lacking:
-        return Finding("fail", "groups", "not in group video", "sudo usermod -aG video $USER, then log in again")
-    return Finding("ok", "groups", "video" + ("" if lacking else ", render"))
+        yield Finding("fail", "groups", "not in group video", GROUP_FIX)
+    else:
+        yield Finding("ok", "groups", "video" + ("" if lacking else ", render"))
 
 
-def display() -> Finding:
+def display() -> Iterator[Finding]:
     """What --display needs."""
     where = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
     has_toolkit = _has("pygame-ce") or _has("pygame")
     if not has_toolkit:
         fix = "pip install pygame-ce; only --display needs it"
-        return Finding("note", "display", f"{where or 'none'}, pygame-ce is not installed", fix)
-    if not where:
-        return Finding("note", "display", "no desktop session here", "run from the desktop, or without --display")
-    return Finding("ok", "display", where)
+        yield Finding("note", "display", f"{where or 'none'}, pygame-ce is not installed", fix)
+    elif not where:
+        fix = "run from the desktop, or without --display"
+        yield Finding("note", "display", "no desktop session here", fix)
+    else:
+        yield Finding("ok", "display", where)
 
 
 def power() -> Iterator[Finding]:
     """Heat and power supply."""
     degrees = board.temperature()
     if degrees is not None:
-        hot = degrees >= HOT
-        yield Finding("note" if hot else "ok", "temperature", f"{degrees:.1f} C", "add a heat sink or a fan" if hot else "")
+        state, fix = ("note", "add a heat sink or a fan") if degrees >= HOT else ("ok", "")
+        yield Finding(state, "temperature", f"{degrees:.1f} C", fix)
     bits = board.throttled()
     if bits is None:
         return
@@ -203,32 +232,31 @@ def power() -> Iterator[Finding]:
     yield Finding("note" if flags else "ok", "power", ", ".join(flags) or "never throttled since boot", fix)
 
 
-def space() -> Finding:
+def space() -> Iterator[Finding]:
     """Room for recordings and caches."""
     free = shutil.disk_usage(Path.cwd()).free
-    state, fix = ("note", "delete what is not needed: recordings stop when the disk is full") if free < 1 << 30 else ("ok", "")
-    return Finding(state, "disk", f"{free / 1e9:.1f} GB free in {Path.cwd()}", fix)
+    full = free < 1 << 30
+    fix = "delete what is not needed: recordings stop when the disk is full" if full else ""
+    yield Finding("note" if full else "ok", "disk", f"{free / 1e9:.1f} GB free in {Path.cwd()}", fix)
 
 
-def detector(path: Path | None, labels: Path | None) -> Finding:
-    """The model: whether it loads, and finds anything to run on."""
+def detector(path: Path | None, labels: Path | None) -> Iterator[Finding]:
+    """The model and its labels: whether they can be read, and fit."""
     if path is None:
-        return Finding("note", "model", "none given and none shipped", "edge-detect doctor --model FILE")
-    return _try(lambda: _describe(path, labels), "model")
-
-
-def _describe(path: Path, labels: Path | None) -> Finding:
+        yield Finding("note", "model", "none given and none shipped", "edge-detect doctor --model FILE")
+        return
     from edge_detect import model
 
-    opened = model.open_model(path, labels, threads=1)
-    detail = f"{path.name}: {opened.card.layout}, {len(opened.labels)} labels"
-    if not len(opened.labels):
-        return Finding("note", "model", detail, "give its names with --labels FILE")
-    return Finding("ok", "model", detail)
-
-
-def _try(check: Callable[[], Finding], what: str) -> Finding:
     try:
-        return check()
+        opened = model.open_model(path, labels, threads=1)
+    except ModelError as error:
+        yield Finding("fail", "model", str(error), f"edge-detect inspect {path} tells more")
+        return
     except EdgeDetectError as error:
-        return Finding("fail", what, str(error), "edge-detect inspect FILE tells more")
+        yield Finding("fail", "model", str(error), "give another file, or mend what failed above")
+        return
+    detail = f"{path.name}: {opened.card.layout}, {len(opened.labels)} labels"
+    if len(opened.labels):
+        yield Finding("ok", "model", detail)
+    else:
+        yield Finding("note", "model", detail, "give its names with --labels FILE")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import logging
 import os
 import sys
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from edge_detect import __version__
-from edge_detect.errors import ConfigError, EdgeDetectError
+from edge_detect.errors import ConfigError, EdgeDetectError, SinkError
 from edge_detect.lazy import load, suggest
 
 COMMANDS = {
@@ -42,7 +44,8 @@ class Parser(argparse.ArgumentParser):
         if words and not prefix:
             name = words.split()[0].partition("=")[0]
             options = [option for option in self._option_string_actions if option.startswith("--")]
-            hint = suggest(name, options) if name.startswith("--") else ""
+            begun = [option for option in options if option.startswith(name)]
+            hint = suggest(name, begun or options) if name.startswith("--") else ""
             message = f"unknown argument '{name}'{hint if 'did you mean' in hint else ''}"
         raise ConfigError(f"{message} (see {self.prog} --help)")
 
@@ -97,41 +100,68 @@ def split(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _join_dashes(words: Sequence[str]) -> list[str]:
-    """`--source -?format=bgr` as one word; argparse would take the value for an option."""
+    """`-?format=bgr` as `--source=-?format=bgr`; argparse would take it for an option."""
     joined: list[str] = []
     for word in words:
-        if word.startswith("-?") and joined and joined[-1] in ("-s", "--source"):
-            joined[-1] = f"--source={word}"
-        else:
-            joined.append(word)
+        if word.startswith("-?"):
+            if joined and joined[-1] in ("-s", "--source"):
+                joined.pop()
+            word = f"--source={word}"
+        joined.append(word)
     return joined
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
     try:
-        if words[:1] in (["--version"], ["-V"]):
-            print(f"edge-detect {__version__}")  # noqa: T201 a result
-            return 0
-        if words[:1] in (["--help"], ["-h"], ["help"]):
-            print(overview(), end="")  # noqa: T201
-            return 0
-        command, rest = split(_join_dashes(words))
-        options = parser_of(command).parse_args(rest)
-        configure_logging(verbose=options.verbose, quiet=options.quiet)
-        return int(load(f"{COMMANDS[command][0]}:main")(options))
+        try:
+            return _obey(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()  # here, where a full disk can still be told
     except EdgeDetectError as error:
-        if os.environ.get("EDGE_DETECT_DEBUG"):
-            raise
-        sys.stderr.write(f"edge-detect: error: {error}\n")
-        return error.exit_code
+        return _fail(error, str(error), error.exit_code)
+    except ImportError as error:
+        return _fail(error, f"{error}: a package is missing or broken, edge-detect doctor tells which")
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # who read our output has had enough; nothing may be flushed into the closed pipe at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # who read our output has had enough
+        _forget_output()
         return 0
+    except OSError as error:  # those of our own files have become an EdgeDetectError
+        if error.errno != errno.ENOSPC:
+            raise
+        _forget_output()
+        return _fail(error, f"stdout: cannot write: {error.strerror}", SinkError.exit_code)
+
+
+def _obey(words: list[str]) -> int:
+    """Does what the words say."""
+    if words[:1] in (["--version"], ["-V"]):
+        print(f"edge-detect {__version__}")  # noqa: T201 a result
+        return 0
+    if words[:1] in (["--help"], ["-h"], ["help"]):
+        print(overview(), end="")  # noqa: T201
+        return 0
+    command, rest = split(_join_dashes(words))
+    options = parser_of(command).parse_args(rest)
+    configure_logging(verbose=options.verbose, quiet=options.quiet)
+    return int(load(f"{COMMANDS[command][0]}:main")(options))
+
+
+def _fail(error: Exception, message: str, code: int = 1) -> int:
+    """Tells the error in one line, or in full to who debugs."""
+    if os.environ.get("EDGE_DETECT_DEBUG"):
+        raise error
+    sys.stderr.write(f"edge-detect: error: {message}\n")
+    return code
+
+
+def _forget_output() -> None:
+    """What Python still holds for standard output goes nowhere at exit, instead of failing again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def configure_logging(*, verbose: bool, quiet: bool) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import cast
+from typing import TypeAlias, cast
+from unicodedata import combining, normalize
 
 import cv2
 import imutils
@@ -17,7 +19,9 @@ from edge_detect.scene import Scene
 
 SHOW_WIDTH = 800
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-Colour = tuple[int, int, int]
+SMALLEST = 0.25  # of the letters, in OpenCV's measure; what is smaller cannot be read
+Colour: TypeAlias = tuple[int, int, int]
+Box: TypeAlias = tuple[int, int, int, int]
 
 
 @cache
@@ -26,6 +30,17 @@ def colour(class_id: int) -> Colour:
     hue = int(class_id * 0.618034 * 180) % 180
     pixel = cv2.cvtColor(np.array([[[hue, 200, 255]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
     return int(pixel[0]), int(pixel[1]), int(pixel[2])
+
+
+@cache
+def ink(tint: Colour) -> Colour:
+    """Black or white, whichever is easier to read on a colour.
+
+    Source: relative luminance and contrast ratio of WCAG 2.2.
+    """
+    blue, green, red = ((channel / 255) ** 2.2 for channel in tint)
+    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179
+    return (0, 0, 0) if light else (255, 255, 255)
 
 
 def annotate(scene: Scene, labels: Labels, width: int = 0) -> Image:
@@ -44,26 +59,85 @@ def annotate(scene: Scene, labels: Labels, width: int = 0) -> Image:
     else:
         image = image.copy()
     found = scene.detections
-    rows = zip(found.boxes.tolist(), found.scores.tolist(), found.classes.tolist(), strict=True)
-    for box, score, class_id in reversed(list(rows)):  # the best on top
-        x1, y1, x2, y2 = (round(side * scale) for side in box)
-        _draw_box(image, (x1, y1, x2, y2), f"{labels[class_id]} {score:.0%}", colour(class_id))
+    tints = [colour(class_id) for class_id in found.classes.tolist()]
+    boxes = [_inside(box, image) for box in (found.boxes * scale).tolist()]
+    for box, tint in reversed(list(zip(boxes, tints, strict=True))):  # the best on top
+        _draw_box(image, box, tint)
+    tags: list[_Tag] = []
+    for box, score, class_id in zip(boxes, found.scores.tolist(), found.classes.tolist(), strict=True):
+        tags.append(_Tag.at(box, f"{labels[class_id]} {score:.0%}", image, tags))
+    for tag, tint in reversed(list(zip(tags, tints, strict=True))):
+        tag.draw(image, tint)
     return image
 
 
-def _draw_box(image: Image, box: tuple[int, int, int, int], text: str, tint: Colour) -> None:
+def _inside(box: list[float], image: Image) -> Box:
     height, width = image.shape[:2]
-    line = max(2, round(width / 320))
-    size = max(0.45, width / 1280)
-    x1, y1, x2, y2 = box
-    cv2.rectangle(image, (x1, y1), (x2, y2), (0, 0, 0), line + 2)
-    cv2.rectangle(image, (x1, y1), (x2, y2), tint, line)
-    text = text.encode("ascii", "replace").decode()  # all that OpenCV's font has
-    (wide, high), base = cv2.getTextSize(text, _FONT, size, 1)
-    left = max(0, min(x1, width - wide - 6))
-    bottom = y1 if y1 >= high + base + 4 else min(height, y1 + high + base + 4)
-    cv2.rectangle(image, (left, bottom - high - base - 4), (left + wide + 6, bottom), tint, cv2.FILLED)
-    cv2.putText(image, text, (left + 3, bottom - base), _FONT, size, (0, 0, 0), 1, cv2.LINE_AA)
+    x1, y1, x2, y2 = (round(side) for side in box)
+    return x1, y1, min(x2, width - 1), min(y2, height - 1)
+
+
+def _draw_box(image: Image, box: Box, tint: Colour) -> None:
+    line = max(2, round(image.shape[1] / 320))
+    cv2.rectangle(image, box[:2], box[2:], (0, 0, 0), line + 2)
+    cv2.rectangle(image, box[:2], box[2:], tint, line)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """A label and its rectangle in the picture."""
+
+    text: str
+    size: float
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def at(cls, box: Box, text: str, image: Image, others: list[_Tag]) -> _Tag:
+        """The label of a box: above it, else where it is inside the picture and hides no other."""
+        text = _plain(text)
+        height, width = image.shape[:2]
+        size = max(0.45, width / 1280)
+        pad = _pad(size)
+        size *= min(1.0, (width - 2 * pad) / cv2.getTextSize(text, _FONT, size, _thick(size))[0][0])
+        (wide, high), base = cv2.getTextSize(text, _FONT, size, _thick(size))
+        wide, high = wide + 2 * pad, high + base + pad
+        left = max(0, min(box[0], width - wide))
+        tops = [top for top in (box[1] - high, box[1], box[3], box[3] - high) if 0 <= top <= height - high]
+        places = [cls(text, size, left, top, left + wide, top + high) for top in tops or [0]]
+        return next((p for p in places if not any(map(p._hides, others))), places[0])
+
+    def _hides(self, other: _Tag) -> bool:
+        across = self.left < other.right and other.left < self.right
+        return across and self.top < other.bottom and other.top < self.bottom
+
+    def draw(self, image: Image, tint: Colour) -> None:
+        """Writes it, unless the picture is too small for letters."""
+        if self.size < SMALLEST:
+            return
+        thick, pad = _thick(self.size), _pad(self.size)
+        base = cv2.getTextSize(self.text, _FONT, self.size, thick)[1]
+        cv2.rectangle(image, (self.left, self.top), (self.right - 1, self.bottom - 1), tint, cv2.FILLED)
+        start = (self.left + pad, self.bottom - base)
+        cv2.putText(image, self.text, start, _FONT, self.size, ink(tint), thick, cv2.LINE_AA)
+
+
+def _thick(size: float) -> int:
+    return max(1, round(size * 1.5))
+
+
+def _pad(size: float) -> int:
+    return max(3, round(size * 5))
+
+
+def _plain(text: str) -> str:
+    """The text without accents, and ? for what OpenCV's font has no letter for."""
+    if text.isascii():
+        return text
+    bare = "".join(sign for sign in normalize("NFKD", text) if not combining(sign))
+    return bare.encode("ascii", "replace").decode()
 
 
 class Annotator:

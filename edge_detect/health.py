@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TextIO
 
 from edge_detect import board
 from edge_detect.errors import SinkError
@@ -85,27 +85,28 @@ class Table:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._file: TextIO | None = None
-        try:
-            self._file = Path(path).open("w", newline="", encoding="utf-8")
-        except OSError as error:
-            raise SinkError(f"{path}: cannot write: {error.strerror}") from error
-        self._rows = csv.DictWriter(self._file, [field.name for field in fields(Health)])
-        self._guarded(self._rows.writeheader)
+        with self._telling():
+            self._file = Path(path).open("w", buffering=1, newline="", encoding="utf-8")  # line by line
+            self._rows = csv.DictWriter(self._file, [field.name for field in fields(Health)])
+            self._rows.writeheader()
 
     def write(self, health: Health) -> None:
-        if self._file:
-            self._guarded(lambda: self._rows.writerow(asdict(health)))
+        """Adds a row.
 
-    def _guarded(self, act: Callable[[], object]) -> None:
-        assert self._file is not None
-        try:
-            act()
-            self._file.flush()
-        except OSError as error:
-            raise SinkError(f"{self._path}: cannot write: {error.strerror}") from error
+        Raises:
+            SinkError: It cannot be written.
+        """
+        with self._telling():
+            self._rows.writerow(asdict(health))
 
     def close(self) -> None:
-        file, self._file = self._file, None
-        if file:
-            file.close()
+        """Ends the file; safe to call twice."""
+        with self._telling():
+            self._file.close()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SinkError(f"{self._path}: cannot write: {error.strerror}") from error

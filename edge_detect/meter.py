@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from edge_detect.health import Health, Table
 
 log = logging.getLogger(__name__)
+
+AGES = 10_000  # of the last frames are kept: an interval may be without end
 
 
 class Meter:
@@ -48,7 +51,7 @@ class Meter:
         self._cpu = time.process_time()
         self._frames = 0
         self._sums = [0.0] * 5  # capture, prepare, invoke, decode, output
-        self._ages: list[float] = []
+        self._ages: deque[float] = deque(maxlen=AGES)
         self._dropped = self._newest.dropped if self._newest else 0
         self._drawn = self._drawing()
 
@@ -76,17 +79,19 @@ class Meter:
         """Logs the interval so far and begins another."""
         health = self._health()
         log.info("%s", health)
+        self._begin()
         if self._table:
             self._table.write(health)
-        self._begin()
         return health
 
     def close(self) -> None:
         """The last interval, if anything happened in it; safe to call twice."""
-        if self._frames:
-            self.report()
-        if self._table:
-            self._table.close()
+        try:
+            if self._frames:
+                self.report()
+        finally:
+            if self._table:
+                self._table.close()
 
     def _health(self) -> Health:
         # not needed before the first line, and starting quickly is a feature
@@ -100,7 +105,7 @@ class Meter:
         n = max(self._frames, 1)
         draw = self._drawing() - self._drawn
         capture, prepare, invoke, decode, output = (total / n * 1e3 for total in self._sums)
-        p50, p95 = np.percentile(self._ages, [50, 95]) * 1e3 if self._ages else (0.0, 0.0)
+        p50, p95 = np.percentile(list(self._ages), [50, 95]) * 1e3 if self._ages else (0.0, 0.0)
         flags = board.flags(board.throttled())
         return Health(
             time=datetime.now(UTC).isoformat(timespec="seconds"),

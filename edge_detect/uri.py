@@ -37,11 +37,16 @@ def parse(text: str, *, keep_query: bool = False) -> Uri:
     if not scheme or keep_query:
         return Uri(scheme, rest)
     address, _, query = rest.partition("?")
+    return Uri(scheme, address, settings(query))
+
+
+def settings(query: str) -> dict[str, str]:
+    """The names and values of `width=640&height=480`."""
     if not query:
-        return Uri(scheme, address)
+        return {}
     from urllib.parse import parse_qsl  # a slow import, for few
 
-    return Uri(scheme, address, dict(parse_qsl(query, keep_blank_values=True)))
+    return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def public(text: str) -> str:

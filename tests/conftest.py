@@ -7,12 +7,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
+
+# a busy machine is no reason to fail
+hypothesis.settings.register_profile(
+    "house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +62,20 @@ def open_detector(save: Callable[..., Path]) -> Callable[..., Any]:
         return Detector(open_model(save(data), threads=1), confidence, **options)
 
     return open_bytes
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: `model.tflite` of `program`, `clip.mp4` of 20 such pictures, `photo.jpg`."""
+    import cv2
+    import program
+
+    (tmp_path / "model.tflite").write_bytes(program.detector())
+    code = cv2.VideoWriter.fourcc(*"mp4v")
+    clip = cv2.VideoWriter(str(tmp_path / "clip.mp4"), code, 12.5, program.SIZE)
+    for number in range(20):
+        clip.write(program.picture(number))
+    clip.release()
+    cv2.imwrite(str(tmp_path / "photo.jpg"), program.picture())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -5,8 +5,6 @@ Written from the papers and file formats, not from the decoders, so that the two
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -26,7 +24,9 @@ def of_classes(*classes: int) -> Detections:
     return detections.make(TRUTH.boxes, TRUTH.scores, classes)
 
 
-def assert_found(found: Detections, truth: Detections = TRUTH, pixels: float = 0.05, score: float = 1e-4) -> None:
+def assert_found(
+    found: Detections, truth: Detections = TRUTH, pixels: float = 0.05, score: float = 1e-4
+) -> None:
     """The same things in the same places, best first."""
     assert found.classes.tolist() == truth.classes.tolist()
     np.testing.assert_allclose(found.scores, truth.scores, atol=score)
@@ -37,13 +37,8 @@ def in_input(boxes: Array, size: tuple[int, int], frame: tuple[int, int] = FRAME
     """Boxes of the frame in 0..1 of a letterboxed input of (width, height)."""
     scale = min(size[0] / frame[0], size[1] / frame[1])
     left, top = (size[0] - frame[0] * scale) / 2, (size[1] - frame[1] * scale) / 2
-    return np.array(
-        [
-            [(x * scale + left) / size[0] if i % 2 == 0 else (x * scale + top) / size[1] for i, x in enumerate(box)]
-            for box in boxes
-        ],
-        np.float32,
-    )
+    corners = (boxes * scale + [left, top, left, top]) / [*size, *size]
+    return corners.astype(np.float32)
 
 
 def centred(corners: Array) -> Array:
@@ -161,8 +156,3 @@ def end_to_end(truth: Detections, size: tuple[int, int], n: int = 300, *, pixels
     values[: len(truth), :4] = in_input(truth.boxes, size) * ([*size, *size] if pixels else 1)
     values[: len(truth), 4], values[: len(truth), 5] = truth.scores, truth.classes
     return values[None]
-
-
-def tall(*values: Any) -> Array:
-    """An (n, 4) array."""
-    return np.array(values, np.float32).reshape(-1, 4)

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from flatbuffers import flexbuffers, number_types
 
-ADD, DEQUANTIZE, FULLY_CONNECTED, RESHAPE, MEAN, QUANTIZE, WHILE, CUSTOM = 0, 6, 9, 22, 40, 114, 119, 32
+ADD, DEQUANTIZE, FULLY_CONNECTED, RESHAPE, CUSTOM, MEAN, QUANTIZE = 0, 6, 9, 22, 32, 40, 114
+IF, WHILE = 118, 119
 TYPES = {"float32": 0, "int32": 2, "uint8": 3, "bool": 6, "int16": 7, "int8": 9}
 
 
@@ -93,7 +94,7 @@ class File:
     ) -> int:
         """The number of a new tensor; with `values` a constant."""
         buffer = 0 if values is None else self._buffer(np.asarray(values, dtype).tobytes())
-        row = {
+        row: dict[int, Any] = {
             0: np.array(shape, np.int32),
             1: np.int8(TYPES[dtype]),
             2: np.uint32(buffer),
@@ -117,7 +118,7 @@ class File:
         key = (CUSTOM, code) if isinstance(code, str) else (code, "")
         if key not in self._codes:
             self._codes.append(key)
-        row = {
+        row: dict[int, Any] = {
             0: np.uint32(self._codes.index(key)),
             1: np.array(inputs, np.int32),
             2: np.array(outputs, np.int32),
@@ -177,7 +178,7 @@ class Output:
         constant: Whether it stands in the file and nothing computes it.
     """
 
-    values: npt.ArrayLike
+    values: Any
     name: str = "output"
     dtype: str = "float32"
     scale: float = 0.0
@@ -333,9 +334,9 @@ def build_postprocess(
     anchors = file.tensor("anchors", boxes.shape, values=boxes)
     ends = [((1, most, 4), 1 / 200), ((1, most), 1.0), ((1, most), 1 / 256), ((1,), 1.0)]
     made = [file.tensor(name, ()) for name in names]
-    options = dict(max_detections=most, max_classes_per_detection=1, detections_per_class=100)
-    options |= dict(use_regular_nms=False, num_classes=scores.shape[1] - 1, nms_score_threshold=1e-8)
-    thresholds = dict(nms_iou_threshold=0.6, y_scale=10.0, x_scale=10.0, h_scale=5.0, w_scale=5.0)
+    options = {"max_detections": most, "max_classes_per_detection": 1, "detections_per_class": 100}
+    options |= {"use_regular_nms": False, "num_classes": scores.shape[1] - 1, "nms_score_threshold": 1e-8}
+    thresholds = {"nms_iou_threshold": 0.6, "y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
     file.operator(
         "TFLite_Detection_PostProcess", [offsets, given, anchors], made, custom=options | thresholds
     )
@@ -355,3 +356,40 @@ def _behind(file: File, tensor: int, shape: Sequence[int], scale: float, operato
             file.operator(QUANTIZE if name == "quantize" else DEQUANTIZE, [tensor], [following])
         tensor = following
     return tensor
+
+
+def build_crash() -> bytes:
+    """A model that calls itself until the runtime's stack overflows."""
+    file = File()
+    picture = file.tensor("picture", (1, 64, 64, 3))
+    end = file.tensor("end", (1, 64, 64, 3))
+    true = file.tensor("true", (1,), "bool", values=[True])
+    file.operator(IF, [true, picture], [end])  # without options: both branches are graph 0
+    file.subgraph([picture], [end])
+    return file.data()
+
+
+def build_endless() -> bytes:
+    """A model that computes for ever: `while true`."""
+    file = File()
+    picture = file.tensor("picture", (1, 64, 64, 3))
+    end = file.tensor("end", (1, 64, 64, 3))
+    file.operator(WHILE, [picture], [end], kind=93, table={0: np.int32(1), 1: np.int32(2)})
+    file.subgraph([picture], [end])
+    given = file.tensor("given", (1, 64, 64, 3))
+    file.subgraph([given], [file.tensor("true", (1,), "bool", values=[True])])
+    given, zero = file.tensor("given", (1, 64, 64, 3)), file.tensor("zero", (1,), values=[0])
+    same = file.tensor("same", (1, 64, 64, 3))
+    file.operator(ADD, [given, zero], [same], kind=11, table={})
+    file.subgraph([given], [same])
+    return file.data()
+
+
+def build_custom(name: str) -> bytes:
+    """A model with a custom operator."""
+    file = File()
+    picture = file.tensor("picture", (1, 64, 64, 3))
+    end = file.tensor("end", (1, 10, 4))
+    file.operator(name, [picture], [end])
+    file.subgraph([picture], [end])
+    return file.data()

@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from edge_detect.commands import arguments
-from edge_detect.errors import EdgeDetectError, InputMissing
+from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
 
 if TYPE_CHECKING:
     from edge_detect.labels import Labels
@@ -34,7 +34,7 @@ def main(options: argparse.Namespace) -> int:
     from edge_detect.detector import Detector
     from edge_detect.draw import Annotator
     from edge_detect.scene import Scene
-    from edge_detect.sinks import Sink
+    from edge_detect.sinks import Sink, is_folder, kind_of
     from edge_detect.sinks.json_lines import JsonLines
     from edge_detect.sinks.pictures import Pictures
     from edge_detect.sources import pictures
@@ -48,6 +48,10 @@ def main(options: argparse.Namespace) -> int:
             failed = _tell(InputMissing(f"{place}: no picture there"))
     if not files:
         return failed
+    if options.output and kind_of(options.output) != "pictures":
+        raise ConfigError(f"--output {options.output}: expected a folder/ or a picture (.jpg)")
+    if options.output and len(files) > 1 and not is_folder(options.output):
+        raise ConfigError(f"--output {options.output}: expected a folder/ for {len(files)} pictures")
     model = arguments.open_model(options)
     detect = Detector(model, options.confidence, fit=options.fit)
     with ExitStack() as stack:

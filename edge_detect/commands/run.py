@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, cast
 
 from edge_detect.commands import arguments
-from edge_detect.errors import DependencyError, SinkError
+from edge_detect.errors import ConfigError, DependencyError, SinkError
 
 if TYPE_CHECKING:
     from edge_detect.detector import Detector
@@ -96,7 +97,6 @@ def main(options: argparse.Namespace) -> int:
     return 130 if stop.signal == signal.SIGINT else 0
 
 
-
 def _open_sinks(
     options: argparse.Namespace,
     stack: ExitStack,
@@ -118,6 +118,8 @@ def _open_sinks(
 
     for output in outputs:
         kind = kind_of(output)
+        if _same_file(output, getattr(source, "address", "")):
+            raise ConfigError(f"--output {output}: is the source itself; choose another file")
         if kind == "json":
             add(kind, output, drawing.labels, live=source.live)
         elif kind == "video":
@@ -134,6 +136,10 @@ def _open_sinks(
         else:
             return sinks, cast("Window", window).poll
     return sinks, lambda: None
+
+
+def _same_file(one: str, other: str) -> bool:
+    return os.path.isfile(one) and os.path.isfile(other) and os.path.samefile(one, other)
 
 
 def fit_small_stream(source: Source, detect: Detector) -> None:
@@ -197,7 +203,10 @@ def stopping() -> Iterator[Stop]:
         stop.event.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup had us ignore it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield stop
     finally:

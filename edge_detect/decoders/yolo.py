@@ -189,7 +189,7 @@ def _is_end_to_end(rows: npt.NDArray[np.float32]) -> bool:
 def _units(signature: Signature, boxes: npt.NDArray[np.float32]) -> tuple[tuple[float, float], str]:
     """Box units by the range of a quantized output, else by the values of the sample run."""
     stored = signature.outputs[0].range
-    highest = stored[1] if stored else float(np.nanmax(boxes, initial=0.0))
+    highest = stored[1] if stored else float(boxes[np.isfinite(boxes)].max(initial=0.0))
     if highest > 3:
         return _pixels(signature.size), f"box values up to {highest:.0f} are pixels"
     return (1.0, 1.0), f"box values up to {highest:.2f} are parts of the input"

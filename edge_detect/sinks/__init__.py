@@ -36,6 +36,12 @@ class Sink(Protocol):
         """Finishes what was begun; safe to call twice."""
 
 
+def is_folder(output: str) -> bool:
+    """Whether what follows `--output` names a folder, which may not be there yet."""
+    path = Path(output)
+    return output.endswith("/") or path.is_dir() or not path.suffix
+
+
 def kind_of(output: str) -> str:
     """The type of sink for what follows `--output`: `-`, a file by its ending, or a folder.
 
@@ -44,14 +50,12 @@ def kind_of(output: str) -> str:
     """
     if output == "-":
         return "json"
-    if output.endswith("/") or Path(output).is_dir():
+    if is_folder(output):
         return "pictures"
     suffix = Path(output).suffix.lower()
     for kind, endings in _SUFFIXES.items():
         if suffix in endings:
             return kind
-    if not suffix:
-        return "pictures"
     raise ConfigError(
         f"--output {output}: expected a video (.mp4), a picture (.jpg), JSON Lines (.jsonl or -), or a folder/"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from edge_detect.errors import SinkError
 from edge_detect.frame import Frame, Image
 from edge_detect.labels import Labels
 from edge_detect.scene import Scene
+from edge_detect.sinks import is_folder
 
 
 def save(image: Image, path: Path) -> None:
@@ -22,7 +24,10 @@ def save(image: Image, path: Path) -> None:
     Raises:
         SinkError: It cannot be written.
     """
-    fine, data = cv2.imencode(path.suffix or ".jpg", image)
+    try:
+        fine, data = cv2.imencode(path.suffix, image)
+    except cv2.error as error:
+        raise SinkError(f"{path}: cannot be encoded as {path.suffix}: {error.err}") from error
     if not fine:
         raise SinkError(f"{path}: cannot be encoded as {path.suffix}")
     draft = path.with_name(f".{path.name}.part")
@@ -30,7 +35,8 @@ def save(image: Image, path: Path) -> None:
         draft.write_bytes(data.tobytes())
         os.replace(draft, path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise SinkError(f"{path}: cannot write: {error.strerror}") from error
 
 
@@ -53,12 +59,15 @@ class Pictures:
 
     def __init__(self, path: str, annotate: Annotate) -> None:
         self._annotate = annotate
-        self._single = Path(path) if Path(path).suffix and not path.endswith("/") else None
+        self._single = None if is_folder(path) else Path(path)
         self._folder = make_folder(path if self._single is None else str(Path(path).parent))
         self._used: set[str] = set()
 
     def write(self, scene: Scene) -> None:
-        save(self._annotate(scene, 0), self._single or self._folder / self._name(scene.frame))
+        path = self._single or self._folder / self._name(scene.frame)
+        if path.exists() and os.path.exists(scene.frame.name) and path.samefile(scene.frame.name):
+            raise SinkError(f"{path}: is the picture itself; choose another place for the annotated one")
+        save(self._annotate(scene, 0), path)
 
     def _name(self, frame: Frame) -> str:
         """The picture's own name where it has one, numbered where two are the same."""

@@ -104,8 +104,8 @@ def _place(text: str) -> tuple[str, str, dict[str, str]]:
         text = f"v4l2:{text}"
     parts = uri.parse(text)
     if parts.scheme in _REMOTE:
-        whole = uri.parse(text, keep_query=True)
-        return parts.scheme, f"{whole.scheme}:{whole.address}", {}
+        whole, _, ours = text.partition("#")
+        return parts.scheme, whole, uri.settings(ours)
     if parts.scheme and not Path(text).exists():
         if parts.scheme == "file":
             return _place_path(parts.address.removeprefix("//"), parts.query)

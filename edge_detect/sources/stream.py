@@ -11,8 +11,10 @@ from typing import Any
 
 import cv2
 
+from edge_detect import pixels
 from edge_detect.errors import SourceError
 from edge_detect.frame import Frame
+from edge_detect.settings import check_range
 from edge_detect.uri import public
 
 # RTSP over TCP: lost UDP packets show as grey smears, which the net takes for things
@@ -21,21 +23,33 @@ os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fflag
 
 @dataclass
 class Stream:
-    """A network camera; the query of its URI is the camera's own and is left as it is.
+    """A network camera.
+
+    The query of its URI is the camera's own and is left as it is; settings of ours stand behind a
+    `#`, which is never sent: `rtsp://camera/stream?channel=1#rotation=180`.
 
     Attributes:
         address: The whole URI.
+        rotation: Degrees clockwise: 0, 90, 180, 270.
+        flip: `h`, `v` or `hv`.
         patience: Seconds that the camera may take to answer, or to send a frame.
         freeze: Seconds of the very same picture after which it counts as lost; a still scene in
             a well-compressed stream may repeat itself for a while.
     """
 
     address: str
+    rotation: int = 0
+    flip: str = ""
     patience: float = 5.0
     freeze: float = 60.0
     live = True
     reopens = True
     fps = 0.0
+
+    def __post_init__(self) -> None:
+        pixels.check_turn(self.rotation, self.flip)
+        check_range("patience", self.patience, 0.5, 600)
+        check_range("freeze", self.freeze, 0, 86400)
 
     def __iter__(self) -> Iterator[Frame]:
         name, number = public(self.address), 0
@@ -44,6 +58,7 @@ class Stream:
                 fine, image = capture.read()
                 if not fine:
                     raise SourceError(f"{name}: the stream broke off")
+                image = pixels.turn(image, self.rotation, self.flip)
                 yield Frame(image, time.monotonic(), number, name)
                 number += 1
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import permutations
+from typing import Any
 
 import layouts
 import numpy as np
@@ -10,7 +11,8 @@ from layouts import FRAME, TRUTH, assert_found
 from tflite_files import Output, build, build_postprocess
 
 from edge_detect import detections
-from edge_detect.decoders import Signature, postprocess
+from edge_detect.decoders import postprocess
+from edge_detect.decoders.signature import Signature
 from edge_detect.detector import Detector
 from edge_detect.tensors import Tensor
 
@@ -20,7 +22,7 @@ TF1 = {"boxes": "", "classes": ":1", "scores": ":2", "count": ":3"}
 TF2 = {"scores": ":1", "boxes": ":3", "count": ":0", "classes": ":2"}
 
 
-def outputs(stem: str, suffixes: dict[str, str], n: int = 10, **values: object) -> list[Output]:
+def outputs(stem: str, suffixes: dict[str, str], n: int = 10, **values: Any) -> list[Output]:
     """The outputs of an export, in the order and with the numbers of one generation."""
     found = layouts.postprocess(layouts.of_classes(0, 16), SIZE, n) | values
     return [Output(found[role], stem + suffix) for role, suffix in suffixes.items()]
@@ -37,7 +39,7 @@ def heads(columns: int = 4) -> tuple[layouts.Array, layouts.Array]:
 
 @pytest.mark.parametrize("n", [2, 4, 10, 25, 40, 100])
 @pytest.mark.parametrize(
-    "stem, suffixes",
+    ("stem", "suffixes"),
     [("TFLite_Detection_PostProcess", TF1), ("StatefulPartitionedCall", TF2)],
     ids=["TF1", "TF2"],
 )
@@ -52,7 +54,9 @@ def test_both_orders_land_on_the_frame(
 
 
 @pytest.mark.parametrize(
-    "suffixes, stem", [(TF1, "TFLite_Detection_PostProcess"), (TF2, "StatefulPartitionedCall")], ids=["TF1", "TF2"]
+    ("suffixes", "stem"),
+    [(TF1, "TFLite_Detection_PostProcess"), (TF2, "StatefulPartitionedCall")],
+    ids=["TF1", "TF2"],
 )
 def test_names_decide_when_scores_look_like_class_numbers(
     open_detector: Open, suffixes: dict[str, str], stem: str
@@ -91,9 +95,13 @@ def test_names_may_be_words(open_detector: Open, words: Sequence[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "suffixes, stem", [(TF1, "TFLite_Detection_PostProcess"), (TF2, "StatefulPartitionedCall")], ids=["TF1", "TF2"]
+    ("suffixes", "stem"),
+    [(TF1, "TFLite_Detection_PostProcess"), (TF2, "StatefulPartitionedCall")],
+    ids=["TF1", "TF2"],
 )
-def test_one_detection_is_told_from_its_count(open_detector: Open, suffixes: dict[str, str], stem: str) -> None:
+def test_one_detection_is_told_from_its_count(
+    open_detector: Open, suffixes: dict[str, str], stem: str
+) -> None:
     truth = detections.make(TRUTH.boxes[:1], TRUTH.scores[:1], [7])
     found = layouts.postprocess(truth, SIZE, 1)
 
@@ -153,7 +161,9 @@ def test_shapes_that_are_wrong_until_the_first_run_do_not_matter(open_detector: 
 
 
 @pytest.mark.parametrize(
-    "behind", ["", "reshape", "quantize", "quantize dequantize", "reshape quantize"], ids=lambda s: s or "bare"
+    "behind",
+    ["", "reshape", "quantize", "quantize dequantize", "reshape quantize"],
+    ids=lambda s: s or "bare",
 )
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0, 3, 1), (3, 2, 1, 0)], ids=str)
 def test_the_operator_itself_tells_which_output_is_which(

@@ -2,19 +2,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import layouts
 import numpy as np
 import pytest
 from layouts import FRAME, assert_found
 from tflite_files import Output, build
 
-from edge_detect import anchors
-from edge_detect.decoders import Signature, ssd
+from edge_detect import anchors, decoders
+from edge_detect.boxes import iou
+from edge_detect.decoders import ssd
+from edge_detect.decoders.signature import Signature
 from edge_detect.detector import Detector
-from edge_detect.model import open_model
 from edge_detect.frame import Frame
-from edge_detect.pixels import read_picture
+from edge_detect.graph import Graph
+from edge_detect.interpreter import runtime
+from edge_detect.model import open_model
+from edge_detect.pixels import read_picture, suppress
 from edge_detect.tensors import Tensor
 
 Open = Callable[..., Detector]
@@ -36,12 +42,12 @@ def heads(
     return [Output(offsets, "boxes"), Output(scores, "scores")]
 
 
-def constant(rows: layouts.Array = ODD, **more: object) -> Output:
+def constant(rows: layouts.Array = ODD, **more: Any) -> Output:
     return Output(rows[None], "anchors", constant=True, **more)
 
 
 @pytest.mark.parametrize(
-    "recipe, size, n",
+    ("recipe", "size", "n"),
     [
         pytest.param(anchors.RECIPES[0], (300, 300), 1917, id="MobileNet 300"),
         pytest.param(anchors.RECIPES[0], (320, 320), 2034, id="MobileNet 320"),
@@ -113,14 +119,16 @@ def test_constant_anchors_may_be_corners() -> None:
     np.testing.assert_allclose(made, [[0.2, 0.4, 0.2, 0.4], [0.5, 0.5, 1, 1]], atol=1e-6)
 
 
-@pytest.mark.parametrize("dtype, zero_point", [("uint8", 179), ("int8", 51)])
+@pytest.mark.parametrize(("dtype", "zero_point"), [("uint8", 179), ("int8", 51)])
 def test_quantized_heads_land_on_the_frame(open_detector: Open, dtype: str, zero_point: int) -> None:
     boxes, scores = heads(variances=(1.0, 1.0))
     boxes.dtype, boxes.scale, boxes.zero_point = dtype, 0.02436, zero_point
     scores.dtype, scores.scale, scores.zero_point = dtype, 1 / 256, 0 if dtype == "uint8" else -128
 
     detect = open_detector(
-        build([boxes, scores], size=SIZE, anchors=ODD, dtype=dtype, scale=1 / 127.5, zero_point=zero_point % 128)
+        build(
+            [boxes, scores], size=SIZE, anchors=ODD, dtype=dtype, scale=1 / 127.5, zero_point=zero_point % 128
+        )
     )
 
     assert_found(detect(FRAME), layouts.of_classes(0, 2), pixels=2, score=0.002)
@@ -160,9 +168,7 @@ def test_heads_may_lack_a_background(open_detector: Open, columns: int) -> None:
     given = heads(columns=columns, classes=(0, last), background=False)
     names = "\n".join("abcd"[:columns])
 
-    detect = open_detector(
-        build([*given, constant()], size=SIZE, attachments={"labels.txt": names.encode()})
-    )
+    detect = open_detector(build([*given, constant()], size=SIZE, attachments={"labels.txt": names.encode()}))
 
     assert_found(detect(FRAME), layouts.of_classes(0, last))
     assert detect.model.labels[last] == "abcd"[last]
@@ -251,3 +257,34 @@ def test_the_face_detector_finds_the_faces(shared: Path) -> None:
     assert detect.model.decoder.classes == 1
     assert abs(len(found) - 38) <= 3
     assert set(found.classes.tolist()) == {0}
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors")
+def test_the_heads_of_a_real_model_give_what_its_own_post_processing_gives(shared: Path) -> None:
+    path = shared / "models/coco_ssd_mobilenet_v1_quant.tflite"
+    graph = Graph(path.read_bytes(), path.name)
+    kept = graph.constant(graph.operators[-1].inputs[2])
+    interpreter = runtime()[1].Interpreter(str(path), experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    image = cv2.resize(read_picture(shared / "pictures/kite_and_cold.jpg"), (300, 300))[None, ..., ::-1]
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+    interpreter.invoke()
+    rows = [
+        next(d for d in interpreter.get_tensor_details() if d["name"] == n)
+        for n in ("Squeeze", "convert_scores")
+    ]
+    tensors = tuple(
+        Tensor(d["index"], d["name"], tuple(d["shape"]), "uint8", *d["quantization"]) for d in rows
+    )
+    arrays = [interpreter.get_tensor(d["index"]) for d in rows]
+
+    family, settings = decoders.match(Signature((300, 300), tensors, arrays)) or ("", {})
+    found = decoders.build(family, settings, tensors, kept).decode(arrays, 0.4)
+    best = found.pick(suppress(found.boxes, found.scores, found.classes, 0.6, 10))
+
+    boxes, classes, scores, _ = (
+        interpreter.get_tensor(d["index"])[0] for d in interpreter.get_output_details()
+    )
+    np.testing.assert_allclose(best.scores, scores, atol=1e-4)
+    assert np.diag(iou(best.boxes, boxes[:, [1, 0, 3, 2]])).min() > 0.97
+    assert best.classes.tolist() == classes.astype(int).tolist()

@@ -9,6 +9,7 @@ import pytest
 from layouts import FRAME, TRUTH, assert_found
 from tflite_files import Output, build
 
+from edge_detect.decoders import yolo
 from edge_detect.detector import Detector
 
 Open = Callable[..., Detector]
@@ -125,7 +126,7 @@ def test_yolox_wants_plain_pixels_in_bgr(open_detector: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    "size, n",
+    ("size", "n"),
     [
         pytest.param((96, 96), 300, id="300"),
         pytest.param((320, 320), 100, id="100"),
@@ -134,7 +135,9 @@ def test_yolox_wants_plain_pixels_in_bgr(open_detector: Open) -> None:
     ],
 )
 @pytest.mark.parametrize("pixels", [False, True], ids=["parts", "pixels"])
-def test_end_to_end_lands_on_the_frame(open_detector: Open, size: tuple[int, int], n: int, pixels: bool) -> None:
+def test_end_to_end_lands_on_the_frame(
+    open_detector: Open, size: tuple[int, int], n: int, pixels: bool
+) -> None:
     truth = layouts.of_classes(16, 79)
 
     detect = open_detector(build([Output(layouts.end_to_end(truth, size, n, pixels=pixels))], size=size))
@@ -142,3 +145,53 @@ def test_end_to_end_lands_on_the_frame(open_detector: Open, size: tuple[int, int
     assert_found(detect(FRAME), truth)
     assert detect.model.card.layout == f"end-to-end [1, {n}, 6], boxes in {'pixels' if pixels else '0..1'}"
     assert detect.model.decoder.suppressed
+
+
+@pytest.mark.parametrize(
+    ("size", "n"),
+    [((640, 640), 8400), ((416, 416), 3549), ((320, 320), 2100), ((224, 224), 1029), ((192, 192), 756)],
+)
+def test_cells_are_counted_over_three_strides(size: tuple[int, int], n: int) -> None:
+    assert yolo.cell_count(size) == n
+    assert len(yolo.cells(size)) == n
+
+
+def test_cells_are_laid_row_by_row() -> None:
+    np.testing.assert_array_equal(yolo.cells((64, 32)), layouts.grid((64, 32)))
+
+
+def test_scores_below_the_threshold_as_a_product_are_not_told(open_detector: Open) -> None:
+    values = layouts.yolov5(TRUTH, (96, 96), 2)
+    row = int(values[0, :, 4].argmax())
+    values[0, row, 4:6] = [0.9, 0.3]
+
+    found = open_detector(build([Output(values)], size=(96, 96)))(FRAME)
+
+    np.testing.assert_allclose(found.scores, [0.5], atol=1e-4)
+
+
+def test_values_that_are_not_finite_do_not_make_pixels_of_parts(open_detector: Open) -> None:
+    values = layouts.yolov8(TRUTH, (96, 96), 2)
+    values[0, :4, -1] = [np.nan, np.inf, -np.inf, np.inf]
+
+    detect = open_detector(build([Output(values)], size=(96, 96)))
+
+    assert_found(detect(FRAME))
+    assert detect.model.card.layout == "YOLOv8 [1, 6, 189], boxes in 0..1"
+
+
+@pytest.mark.parametrize(
+    ("values", "layout"),
+    [
+        (layouts.yolov8(TRUTH, (96, 96), 2)[:, :, :150], "YOLOv8 [1, 6, 150], boxes in 0..1"),
+        (layouts.yolov5(TRUTH, (96, 96), 2, per_cell=1)[:, :150], "YOLOv5 [1, 150, 7], boxes in 0..1"),
+    ],
+    ids=["transposed", "rows"],
+)
+def test_a_number_of_rows_that_no_grid_explains_is_read_by_its_outline(
+    open_detector: Open, values: layouts.Array, layout: str
+) -> None:
+    detect = open_detector(build([Output(values)], size=(96, 96)))
+
+    assert_found(detect(FRAME))
+    assert detect.model.card.layout == layout
