@@ -212,7 +212,7 @@ class _Bench:
 
     def live(self, fps: float, into: _Live) -> None:
         """One block of the live loop, with a source that is faster than the net."""
-        source = Video(self._source, live=True, fps=fps, loop=True)
+        source = Video(self._source, live=True, fps=min(fps, 1000), loop=True)  # no camera is faster
         with closing(Newest(source, self._source, shrink=self.detect.shrink)) as newest:
             quiet = threading.Event()
             watch(newest, self.detect, [self._sink], _Recorder(), stop=quiet, limit=BLOCK // 4)

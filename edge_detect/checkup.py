@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -60,7 +61,9 @@ def examine(model: Path | None, labels: Path | None) -> Iterator[Finding]:
     }
     for what, look in parts.items():
         try:
-            yield from look()
+            with redirect_stdout(sys.stderr):  # what a package prints is no finding
+                found = list(look())
+            yield from found
         except Exception as error:  # a broken package raises anything, and the rest is worth knowing
             yield Finding("fail", what, f"{type(error).__name__}: {error}", "mend what is broken above, then again")
 

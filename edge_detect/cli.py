@@ -118,6 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             return _obey(list(sys.argv[1:] if arguments is None else arguments))
+        except KeyboardInterrupt:
+            _forget_output()  # who reads it may have stopped, and we are to end at once
+            return 130
         finally:
             if sys.stdout:
                 sys.stdout.flush()  # here, where a full disk can still be told
@@ -125,8 +128,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, str(error), error.exit_code)
     except ImportError as error:
         return _fail(error, f"{error}: a package is missing or broken, edge-detect doctor tells which")
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:  # who read our output has had enough
         _forget_output()
         return 0
@@ -161,7 +162,8 @@ def _fail(error: Exception, message: str, code: int = 1) -> int:
 
 def _forget_output() -> None:
     """What Python still holds for standard output goes nowhere at exit, instead of failing again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def configure_logging(*, verbose: bool, quiet: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -85,10 +85,11 @@ class Table:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        with self._telling():
-            self._file = Path(path).open("w", buffering=1, newline="", encoding="utf-8")  # line by line
+        with self._telling(), ExitStack() as undo:
+            self._file = undo.enter_context(Path(path).open("w", buffering=1, newline="", encoding="utf-8"))
             self._rows = csv.DictWriter(self._file, [field.name for field in fields(Health)])
             self._rows.writeheader()
+            undo.pop_all()
 
     def write(self, health: Health) -> None:
         """Adds a row.

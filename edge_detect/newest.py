@@ -60,6 +60,7 @@ class Newest:
         self._error: BaseException | None = None
         self._ended = False
         self._closed = threading.Event()
+        self._next = 0  # number of a frame that comes first after an opening
         self._heard = time.monotonic()  # when the last frame came
         self._lost = False
         self._still = _Still(source.freeze)
@@ -87,9 +88,10 @@ class Newest:
             raise self._error
 
     def _check_lost(self) -> None:
-        away = time.monotonic() - self._heard
-        if away > self._source.patience:
-            self._lose(f"{self._name}: no frame for {away:.0f} s")
+        with self._ready:  # no frame comes between the look at the clock and the word
+            away = time.monotonic() - self._heard
+            if away > self._source.patience:
+                self._lose(f"{self._name}: no frame for {away:.0f} s")
         if self._give_up and away > self._give_up:
             raise SourceLost(f"{self._name}: no frame for {away:.0f} s, gave up")
 
@@ -133,13 +135,17 @@ class Newest:
 
     def _read_once(self) -> None:
         """Opens the source and puts its frames into the slot until it ends."""
-        first = self.captured
-        with closing(cast("Generator[Frame]", iter(self._source))) as frames:
+        first = self._next
+        with closing(cast("Generator[Frame | None]", iter(self._source))) as frames:
             for frame in frames:
                 if self._closed.is_set():
                     return
+                if frame is None:
+                    continue
                 self._still.check(frame.image, self._name)
-                self._put(self._shrink(replace(frame, number=first + frame.number)))
+                number = first + frame.number
+                self._next = number + 1
+                self._put(self._shrink(replace(frame, number=number)))
 
     def _put(self, frame: Frame) -> None:
         with self._ready:

@@ -37,7 +37,7 @@ def frames_of(
         with closing(Newest(source, name, shrink=shrink, give_up=give_up)) as newest:
             yield newest
     else:
-        with closing(cast("Generator[Frame]", iter(source))) as frames:
+        with closing(cast("Generator[Frame | None]", iter(source))) as frames:
             yield frames
 
 

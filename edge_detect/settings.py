@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_type_hints
 
 from edge_detect.errors import ConfigError
@@ -21,8 +21,8 @@ def build(cls: type[T], values: Mapping[str, str], where: str) -> T:
         where: Named first in every message.
 
     Raises:
-        ConfigError: An unknown name, a value of another type, or one that
-            `cls.__post_init__` refuses with a ValueError.
+        ConfigError: An unknown name, a value of another type, one that `cls.__post_init__`
+            refuses with a ValueError, or none where one is needed.
     """
     hints = get_type_hints(cls)
     names = [field.name for field in fields(cls) if field.init]  # type: ignore[arg-type]
@@ -31,6 +31,9 @@ def build(cls: type[T], values: Mapping[str, str], where: str) -> T:
         if name not in names:
             raise ConfigError(f"{where}: unknown setting '{name}'{suggest(name, names)}")
         arguments[name] = _convert(text, hints[name], f"{where}: {name}")
+    for field in fields(cls):  # type: ignore[arg-type]
+        if field.name in names and field.name not in values and field.default is MISSING:
+            raise ConfigError(f"{where}: {field.name}: expected one, got none")
     try:
         return cls(**arguments)
     except ValueError as error:

@@ -64,6 +64,14 @@ def started(*words: object, **how: Any) -> Iterator[subprocess.Popen[str]]:
             child.kill()
 
 
+def end_of(child: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a process that is about to end still tells on its two outputs."""
+    assert child.stdout and child.stderr
+    told, log = child.stdout.read(), child.stderr.read()
+    child.wait(LIMIT)
+    return told, log
+
+
 def command(*words: object) -> list[str]:
     """The command line."""
     return [sys.executable, "-m", "edge_detect", *map(str, words)]

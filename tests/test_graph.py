@@ -208,7 +208,8 @@ def test_a_damaged_archive_never_raises(compression: int) -> None:
         ),
         (
             b"<!DOCTYPE html>",
-            "this is a web page (the download gave an error page), not a TFLite model; expected a .tflite file",
+            "this is a web page (the download gave an error page),"
+            " not a TFLite model; expected a .tflite file",
         ),
         (
             b"\x08\x08\x12\x07pytorch",

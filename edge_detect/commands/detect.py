@@ -70,7 +70,7 @@ def main(options: argparse.Namespace) -> int:
             for sink in sinks:
                 sink.write(scene)
             if not options.json:
-                print(text_of(scene, model.labels))
+                print(text_of(scene, model.labels), flush=True)
     return failed
 
 

@@ -10,12 +10,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_detect.commands import arguments
 from edge_detect.errors import ModelError
 
 if TYPE_CHECKING:
     from edge_detect.card import Card
-    from edge_detect.model import File
+    from edge_detect.model import File, Model
     from edge_detect.tensors import Tensor
 
 
@@ -41,9 +40,10 @@ def main(options: argparse.Namespace) -> int:
         card = _card(file)
     report = describe(file, card)
     if card.kind == "detector":
-        report |= _names(path, options.labels)
+        opened = model.open_model(path, threads=1)
+        report |= _names(opened, options.labels)
         if options.image:
-            report["trials"] = trials(path, options.labels, options.image)
+            report["trials"] = trials(opened, report["labels"], options.image)
     print(json.dumps(report) if options.json else text_of(report))
     return 0
 
@@ -111,13 +111,12 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
     }
 
 
-def _names(path: Path, labels: str | None) -> dict[str, Any]:
+def _names(opened: Model, labels: str | None) -> dict[str, Any]:
     """The labels as they will be used, and how they fit the number of classes."""
     from edge_detect import labels as label_lists
-    from edge_detect import model
+    from edge_detect.model import read_labels
 
-    opened = model.open_model(path, threads=1)
-    given = model.read_labels(Path(labels)) if labels else opened.card.embedded
+    given = read_labels(Path(labels)) if labels else opened.card.embedded
     fitted, mismatch = label_lists.fit(given, opened.decoder.classes)
     return {
         "decoder": type(opened.decoder).__name__,
@@ -130,7 +129,7 @@ def _names(path: Path, labels: str | None) -> dict[str, Any]:
     }
 
 
-def trials(path: Path, labels: str | None, picture: str) -> list[dict[str, Any]]:
+def trials(opened: Model, labels: list[str], picture: str) -> list[dict[str, Any]]:
     """How sure the model is with each colour order and fit, best first.
 
     A wrong offset of the labels cannot be seen in the scores; so each trial names its best find
@@ -138,14 +137,14 @@ def trials(path: Path, labels: str | None, picture: str) -> list[dict[str, Any]]
     """
     from dataclasses import replace
 
-    from edge_detect import model
     from edge_detect.detector import Detector
     from edge_detect.fit import FITS
     from edge_detect.frame import Frame
+    from edge_detect.labels import Labels
     from edge_detect.pixels import read_picture
 
     frame = Frame(read_picture(picture), 0.0, 0, picture)
-    opened = model.open_model(path, Path(labels) if labels else None, threads=1)
+    names = Labels(tuple(labels))
     rows = []
     for colour in ("RGB", "BGR"):
         for fit in FITS:
@@ -154,7 +153,7 @@ def trials(path: Path, labels: str | None, picture: str) -> list[dict[str, Any]]
             found = Detector(replace(opened, card=card), 0.1, fit=fit)(frame)
             sure = found.scores[found.scores >= 0.3]
             best = int(found.classes[0]) if len(found) else None
-            names = [] if best is None else [opened.labels[best + offset] for offset in (-1, 0, 1)]
+            near = [] if best is None else [names[best + offset] for offset in (-1, 0, 1)]
             rows.append(
                 {
                     "colour": colour,
@@ -163,7 +162,7 @@ def trials(path: Path, labels: str | None, picture: str) -> list[dict[str, Any]]
                     "sum_of_scores": round(float(sure.sum()), 4),
                     "found": len(sure),
                     "class_id": best,
-                    "label_by_offset": dict(zip(("-1", "0", "+1"), names, strict=False)),
+                    "label_by_offset": dict(zip(("-1", "0", "+1"), near, strict=False)),
                 }
             )
     return sorted(rows, key=lambda row: -float(str(row["best_score"])))

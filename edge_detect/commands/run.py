@@ -129,13 +129,43 @@ def _open_sinks(
     if options.snapshots:
         add("snapshots", options.snapshots, drawing, drawing.labels, live=source.live)
     if options.display and not options.headless:
-        try:
-            window = add("window", "edge-detect", drawing, stop.event.set)
-        except (SinkError, DependencyError) as error:
-            log.warning("%s", error)  # the work goes on without a window
-        else:
-            return sinks, cast("Window", window).poll
+        screen = Screen(lambda: load(TYPES["window"])("edge-detect", drawing, stop.event.set))
+        sinks.append(stack.enter_context(closing(screen)))
+        return sinks, screen.poll
     return sinks, lambda: None
+
+
+class Screen:
+    """A window that the work does not depend on: without a display it goes on without one."""
+
+    def __init__(self, opened: Callable[[], Window]) -> None:
+        self._window: Window | None = None
+        with self._optional():
+            self._window = opened()
+
+    def write(self, scene: Scene) -> None:
+        with self._optional():
+            if self._window:
+                self._window.write(scene)
+
+    def poll(self) -> None:
+        """Answers keys while no frame comes."""
+        with self._optional():
+            if self._window:
+                self._window.poll()
+
+    @contextmanager
+    def _optional(self) -> Iterator[None]:
+        try:
+            yield
+        except (SinkError, DependencyError) as error:
+            log.warning("%s", error)
+            self.close()
+
+    def close(self) -> None:
+        window, self._window = self._window, None
+        if window:
+            window.close()
 
 
 def _same_file(one: str, other: str) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
+from typing import cast
 
 import cv2
 
 from edge_detect.draw import Annotate
 from edge_detect.errors import SinkError
+from edge_detect.frame import Image
 from edge_detect.scene import Scene
 from edge_detect.sources import Source
 
@@ -42,6 +44,7 @@ class Video:
         self._size = (0, 0)
         self._begun = 0.0
         self._written = 0
+        self._last: Image | None = None
         self._check_space()
 
     def write(self, scene: Scene) -> None:
@@ -53,10 +56,11 @@ class Video:
             self._writer = self._open()
         image = self._annotate(scene, 0)
         if scene.frame.size != self._size:  # pictures of different sizes, or a camera that changed
-            image = cv2.resize(image, self._size)
-        for _ in range(self._due(scene.frame.time)):
-            self._writer.write(image)
+            image = cast(Image, cv2.resize(image, self._size))
+        for missing in reversed(range(self._due(scene.frame.time))):
+            self._writer.write(self._last if missing and self._last is not None else image)
             self._written += 1
+        self._last = image
 
     def _due(self, now: float) -> int:
         """How many frames to write to be in time."""

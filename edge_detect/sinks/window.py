@@ -35,9 +35,7 @@ try:
         import pygame
         from pygame.window import Window as Pane  # the elder pygame has none
 except ImportError as error:
-    raise DependencyError(
-        "the window needs pygame-ce: pip install 'edge_detect[window]'"
-    ) from error
+    raise DependencyError("the window needs pygame-ce: pip install 'edge_detect[window]'") from error
 
 _HINTS = {
     "SDL_NO_SIGNAL_HANDLERS": "1",  # SIGTERM stays with the program,
@@ -52,9 +50,7 @@ _REDRAW = (pygame.WINDOWEXPOSED, pygame.WINDOWSIZECHANGED)
 class Window:
     """Shows what is seen: f fills the screen, q, Esc and the close button end the run."""
 
-    def __init__(
-        self, title: str, annotate: Annotate, quit: Callable[[], None], width: int = 800
-    ) -> None:
+    def __init__(self, title: str, annotate: Annotate, quit: Callable[[], None], width: int = 800) -> None:
         """Opens the display; the window itself appears with the first picture.
 
         Args:
@@ -132,7 +128,7 @@ class Window:
             self._pane.set_windowed()
 
     def _show(self) -> None:
-        if self._picture is None:
+        if self._picture is None or self._server.is_gone:  # the size of a dead window is noise
             return
         screen = self._pane.get_surface()
         size = self._picture.shape[1], self._picture.shape[0]
@@ -165,7 +161,8 @@ def _open_pane(title: str, width: int) -> Pane:
     with _environment(_HINTS | {"SDL_VIDEODRIVER": _drivers()}):
         try:
             pygame.display.init()
-            if pygame.display.get_driver() == "x11":  # plain memory; OpenGL takes 8 times the work
+            if pygame.display.get_driver() == "x11":
+                # plain memory; OpenGL takes 8 times the work and does not outlive the server
                 os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
             pane = Pane(title, (width, width * 9 // 16), hidden=True, resizable=True)
             pane.get_surface()
@@ -184,8 +181,7 @@ def _drivers() -> str:
 def _no_display() -> str:
     named = {name: os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")}
     states = [
-        f"{name}={value} does not answer" if value else f"{name} is not set"
-        for name, value in named.items()
+        f"{name}={value} does not answer" if value else f"{name} is not set" for name, value in named.items()
     ]
     return (
         f"window: no display ({', '.join(states)}, no console graphics):"

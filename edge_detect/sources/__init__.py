@@ -7,8 +7,8 @@ lost is opened again by iterating again, and whatever was opened is closed when 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Protocol, TypeGuard, cast
 
 from edge_detect import settings, uri
@@ -31,7 +31,7 @@ SCHEMES = {
     "pattern": "edge_detect.sources.pattern:Pattern",
 }
 _REMOTE = frozenset({"rtsp", "rtsps", "http", "https"})
-_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 class Source(Protocol):
@@ -55,8 +55,11 @@ class Source(Protocol):
     def freeze(self) -> float: ...
     @property
     def reopens(self) -> bool: ...
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[Frame | None]:
         """Opens the source and yields its frames; closing the iterator closes the source.
+
+        A source that can wait yields None when no frame came for a moment, so that whoever
+        reads it can stop.
 
         Raises:
             InputMissing: There is no such device, file or folder.
@@ -100,26 +103,30 @@ def _place(text: str) -> tuple[str, str, dict[str, str]]:
     """Scheme, address and settings of what the user wrote."""
     if text == "-" or text.startswith("-?"):
         text = f"stdin:{text[1:]}"
-    if text.startswith("/dev/video"):
+    if text.startswith(("/dev/video", "/dev/v4l/")):
         text = f"v4l2:{text}"
+    # os.path asks without complaint: a name may be too long, or lie where we may not look
+    word, mark, query = text.partition("?")
+    if word in SCHEMES and not os.path.exists(text):
+        text = f"{word}:{mark}{query}"
     parts = uri.parse(text)
     if parts.scheme in _REMOTE:
         whole, _, ours = text.partition("#")
+        if "@" in ours:
+            raise ConfigError(f"source '{uri.public(text)}': a # in user or password is written %23")
         return parts.scheme, whole, uri.settings(ours)
-    if parts.scheme and not Path(text).exists():
+    if parts.scheme and not os.path.exists(text):
         if parts.scheme == "file":
             return _place_path(parts.address.removeprefix("//"), parts.query)
         return parts.scheme, parts.address.removeprefix("//"), parts.query
-    if text in SCHEMES and not Path(text).exists():
-        return text, "", {}
     return _place_path(text, {})
 
 
 def _place_path(text: str, query: dict[str, str]) -> tuple[str, str, dict[str, str]]:
-    path = Path(text).expanduser()
-    if path.is_dir() or any(sign in text for sign in "*?[") and not path.exists():
-        return "pictures", str(path), query
-    if not path.exists():
+    path = os.path.expanduser(text)
+    if os.path.isdir(path) or any(sign in text for sign in "*?[") and not os.path.exists(path):
+        return "pictures", path, query
+    if not os.path.exists(path):
         raise InputMissing(f"source '{text}': no such file or folder")
-    kind = "pictures" if path.suffix.lower() in _PICTURES else "file"
-    return kind, str(path), query
+    kind = "pictures" if path.lower().endswith(PICTURE_ENDINGS) else "file"
+    return kind, path, query

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from imutils import paths
 
 from edge_detect import pixels
 from edge_detect.errors import EdgeDetectError, InputMissing, SourceError
 from edge_detect.frame import Frame
+from edge_detect.sources import PICTURE_ENDINGS
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +49,11 @@ class Pictures:
 
 def find(address: str) -> list[str]:
     """The picture files that a path or a glob names, sorted."""
-    path = Path(address)
-    if path.is_dir():
-        return sorted(paths.list_images(str(path)))
-    if path.exists():
+    if os.path.isdir(address):
+        return sorted(paths.list_files(address, PICTURE_ENDINGS))
+    if os.path.exists(address):
         return [address]
-    return sorted(f for f in glob.glob(address, recursive=True) if Path(f).is_file())
+    return sorted(filter(os.path.isfile, glob.glob(address, recursive=True)))
 
 
 def load(name: str, number: int = 0, rotation: int = 0, flip: str = "") -> Frame:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,7 @@ class Stdin:
     def __post_init__(self) -> None:
         pixels.check_turn(self.rotation, self.flip)
         check_range("fps", self.fps, 0.1, 1000)
+        check_range("patience", self.patience, 0.5, 600)
         if self.format != "mjpeg" and self.format not in _RAW:
             raise ValueError(f"format: expected mjpeg, {', '.join(_RAW)}, got '{self.format}'")
         if self.format != "mjpeg":
@@ -58,25 +60,27 @@ class Stdin:
         if self.format == "i420" and (self.width % 2 or self.height % 2):
             raise ValueError(f"i420 wants even sides, got {self.width}x{self.height}")
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[Frame | None]:
         number = 0
         for image in self._mjpeg() if self.format == "mjpeg" else self._raw():
+            if image is None:
+                yield None
+                continue
             at = time.monotonic() if self.live else number / self.fps
             yield Frame(pixels.turn(image, self.rotation, self.flip), at, number, "stdin")
             number += 1
         if not number:
             raise SourceError(f"stdin: ended before the first whole frame; expected {self.format}")
 
-    def _mjpeg(self) -> Iterator[Image]:
-        for data in pictures(_chunks()):
-            image = pixels.decode_picture(data)
-            if image is not None:
-                yield image
+    def _mjpeg(self) -> Iterator[Image | None]:
+        return map(pixels.decode_picture, pictures(_chunks()))
 
-    def _raw(self) -> Iterator[Image]:
+    def _raw(self) -> Iterator[Image | None]:
         size = int(self.width * self.height * _RAW[self.format])
         rest = bytearray()
         for chunk in _chunks():
+            if not chunk:
+                yield None
             rest += chunk
             while len(rest) >= size:
                 frame = np.frombuffer(bytes(rest[:size]), np.uint8)
@@ -93,81 +97,81 @@ class Stdin:
 
 
 def _chunks() -> Iterator[bytes]:
-    """What arrives on standard input, until its end."""
-    handle = sys.stdin.fileno()
-    while True:
-        # in slices, so that the thread notices when its reader has gone
-        ready, _, _ = select.select([handle], [], [], 0.5)
-        if ready:
-            chunk = os.read(handle, CHUNK)
-            if not chunk:
+    """What arrives on standard input, until its end; b"" when nothing came for a moment."""
+    if sys.stdin is None:
+        raise SourceError("stdin: closed; expected pictures there")
+    try:
+        handle = sys.stdin.fileno()
+        while True:
+            ready, _, _ = select.select([handle], [], [], 0.2)
+            chunk = os.read(handle, CHUNK) if ready else b""
+            if ready and not chunk:
                 return
             yield chunk
+    except (OSError, ValueError) as error:  # a folder, or no file at all
+        raise SourceError(f"stdin: cannot be read: {error}") from error
 
 
 def pictures(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The JPEG files in a stream; what stands between them (multipart headers, rubbish) is passed over.
 
+    Args:
+        chunks: The stream, however it is cut; for an empty chunk b"" is given back.
+
     Raises:
         SourceError: So much data without one picture that it cannot be MJPEG.
     """
-    buffer, found = bytearray(), 0
+    buffer = bytearray()
+    found = _pictures(buffer)
     for chunk in chunks:
+        if not chunk:
+            yield chunk
         buffer += chunk
-        while True:
-            start = buffer.find(b"\xff\xd8\xff")
-            if start < 0:
-                del buffer[:-2]
-                break
-            end = _end(buffer, start)
-            if end < 0:  # not a JPEG after all
-                del buffer[: start + 2]
-                continue
-            if end == 0:
-                if start:
-                    del buffer[:start]
-                break
-            yield bytes(buffer[start:end])
-            found += 1
-            del buffer[:end]
+        while picture := next(found):
+            yield picture
         if len(buffer) > LONGEST:
             raise SourceError("stdin: no end of a picture in 64 MiB; expected MJPEG")
 
 
-def _end(data: bytearray, start: int) -> int:
-    """Where the JPEG at `start` ends: 0 when more data is needed, -1 when it is none.
+def _pictures(buffer: bytearray) -> Iterator[bytes]:
+    """The JPEG files in a buffer, which are taken out of it; b"" when more of it is needed."""
+    while True:
+        while (start := buffer.find(b"\xff\xd8\xff")) < 0:
+            del buffer[:-2]
+            yield b""
+        del buffer[:start]
+        end, whole = yield from _end(buffer)
+        if whole:
+            yield bytes(buffer[:end])
+        del buffer[:end]
 
-    Walks the segments, so that a thumbnail inside one does not end the picture.
-    Source: ITU-T T.81, annex B.
+
+def _end(data: bytearray) -> Generator[bytes, None, tuple[int, bool]]:
+    """Up to where the JPEG at the start of `data` goes, and whether it is whole.
+
+    Walks the segments, so that a thumbnail inside one does not end the picture, and looks at
+    each byte once, however small the chunks. Source: ITU-T T.81, annex B.
     """
-    at = start + 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            return -1
+    at = segment = 2
+    while True:
+        while len(data) < at + 2:
+            yield b""
         marker = data[at + 1]
+        if data[at] != 0xFF or marker < 0xC0 or marker == 0xD8:
+            return segment, False  # cut off: the length of the last segment led astray
+        if marker == 0xD9:
+            return at + 2, True
         if marker == 0xFF:  # fill byte
             at += 1
-        elif marker == 0xD9:
-            return at + 2
-        elif marker == 0xD8 or marker == 0:
-            return -1
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-            if marker == 0xDA:
-                at = _after_scan(data, at)
-                if at < 0:
-                    return 0
-    if at + 2 <= len(data) and data[at] == 0xFF and data[at + 1] == 0xD9:
-        return at + 2
-    return 0
+            continue
+        while len(data) < at + 4:
+            yield b""
+        segment, at = at, at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xDA:
+            while not (found := _MARKER.search(data, at)):
+                at = max(at, len(data) - 1)
+                yield b""
+            segment = at = found.start()
 
 
-def _after_scan(data: bytearray, at: int) -> int:
-    """The first marker behind entropy-coded data; -1 when it is not there yet."""
-    while True:
-        at = data.find(b"\xff", at)
-        if at < 0 or at + 1 >= len(data):
-            return -1
-        if data[at + 1] != 0 and not 0xD0 <= data[at + 1] <= 0xD7:
-            return at
-        at += 2
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # behind entropy-coded data

@@ -55,7 +55,10 @@ class Stream:
         name, number = public(self.address), 0
         with self._opened(name) as capture:
             while True:
+                asked = time.monotonic()
                 fine, image = capture.read()
+                if time.monotonic() - asked > self.patience:  # RTSP: what comes now lay in a buffer
+                    raise SourceError(f"{name}: no frame for {self.patience:g} s")
                 if not fine:
                     raise SourceError(f"{name}: the stream broke off")
                 image = pixels.turn(image, self.rotation, self.flip)

@@ -58,7 +58,7 @@ class V4l2:
         check_range("height", self.height, 16, 8192)
         check_range("fps", self.fps, 0.1, 1000)
         check_range("patience", self.patience, 0.5, 600)
-        if len(self.format) != 4:
+        if len(self.format) != 4 or not self.format.isascii():
             raise ValueError(f"format: expected four letters such as MJPG or YUYV, got '{self.format}'")
 
     def __iter__(self) -> Iterator[Frame]:
@@ -109,7 +109,7 @@ class V4l2:
 def driver(device: str, sys: Path = Path("/sys")) -> str:
     """The name that the kernel's driver gives the device; empty when unknown."""
     try:
-        return (sys / "class/video4linux" / Path(device).name / "name").read_text("utf-8").strip()
+        return (sys / "class/video4linux" / Path(device).resolve().name / "name").read_text("utf-8").strip()
     except OSError:
         return ""
 

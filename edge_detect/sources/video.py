@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,7 +96,8 @@ def opened(path: str) -> Iterator[Any]:
         raise InputMissing(f"{path}: cannot read the video: {error.strerror}") from error
     if empty:
         raise SourceError(f"{path}: the file is empty")
-    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    # FFmpeg takes what stands before a colon for a protocol, unless the path begins with a slash
+    capture = cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     try:
         if not capture.isOpened():
             raise SourceError(f"{path}: not a video that can be read (expected MP4, MKV, AVI, MJPEG ...)")
