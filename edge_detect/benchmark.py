@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -90,20 +90,19 @@ def measure(model: Model, source: str, *, confidence: float, rounds: int, starts
         rounds: Pairs of blocks.
         starts: Pairs of starts of the program; 0 leaves `startup_ratio` out (as 0).
     """
-    bench = _Bench(model, source, confidence)
     bare_cpu, loop_cpu, bare_rate, live = [], [], [], _Live()
-    frames = bench.loop_frames()
-    bench.bare(BLOCK)
-    bench.loop(frames, BLOCK)
-    bench.stages.clear()
-    for _ in range(rounds):
-        cpu, rate = bench.bare(BLOCK)
-        bare_cpu.append(cpu)
-        loop_cpu.append(bench.loop(frames, BLOCK))
-    for _ in range(max(3, rounds // 4)):
-        _, rate = bench.bare(2 * BLOCK)
-        bare_rate.append(rate)
-        bench.live(FASTER * rate, live)
+    with closing(_Bench(model, source, confidence)) as bench, closing(bench.loop_frames()) as frames:
+        bench.bare(BLOCK)
+        bench.loop(frames, BLOCK)
+        bench.stages.clear()
+        for _ in range(rounds):
+            cpu, rate = bench.bare(BLOCK)
+            bare_cpu.append(cpu)
+            loop_cpu.append(bench.loop(frames, BLOCK))
+        for _ in range(max(3, rounds // 4)):
+            _, rate = bench.bare(2 * BLOCK)
+            bare_rate.append(rate)
+            bench.live(FASTER * rate, live)
     startup = _startup(model, source, starts)
     age = np.percentile(live.ages, [50, 95]) * 1e3
     invoke = np.percentile(live.invokes, [50, 95]) * 1e3
@@ -176,10 +175,14 @@ class _Bench:
         self.detect = Detector(model, confidence)
         self._interpreter = model.interpreter
         self._source = source
-        self._sink = JsonLines("/dev/null", model.labels, live=False)
         self.stages: list[tuple[float, Timing, float, float]] = []
         self.size = (0, 0)
         self._inputs = list(self._prepare())
+        self._sink = JsonLines("/dev/null", model.labels, live=False)
+
+    def close(self) -> None:
+        """Closes the output."""
+        self._sink.close()
 
     def _prepare(self) -> Iterator[npt.NDArray[Any]]:
         """Inputs as the detector prepares them from the first frames."""
@@ -188,9 +191,9 @@ class _Bench:
             self.detect.prepare(frame)
             yield self._interpreter.input().copy()
 
-    def loop_frames(self) -> Iterator[Frame]:
+    def loop_frames(self) -> Generator[Frame]:
         """The frames of the video, again and again."""
-        return iter(Video(self._source, loop=True))
+        return cast("Generator[Frame]", iter(Video(self._source, loop=True)))
 
     def bare(self, count: int) -> tuple[float, float]:
         """CPU seconds an inference, and inferences a second, of setting the input and invoking."""

@@ -30,7 +30,8 @@ def clip(boxes: Boxes, width: float, height: float) -> Boxes:
 def areas(boxes: Boxes) -> npt.NDArray[np.float32]:
     """(n,) areas; 0 where a box is turned inside out."""
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
-    return sides[:, 0] * sides[:, 1]
+    result: npt.NDArray[np.float32] = sides[:, 0] * sides[:, 1]
+    return result
 
 
 def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
@@ -39,4 +40,6 @@ def iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
     sides = np.maximum(sides, 0)  # (n, m, 2)
     shared = sides[..., 0] * sides[..., 1]
     union = areas(a)[:, None] + areas(b)[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    ratio: npt.NDArray[np.float32] = np.zeros_like(shared)
+    np.divide(shared, union, out=ratio, where=union > 0)
+    return ratio

@@ -19,7 +19,7 @@ from edge_detect.scene import Scene
 
 SHOW_WIDTH = 800
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-SMALLEST = 0.25  # of the letters, in OpenCV's measure; what is smaller cannot be read
+SMALLEST = 0.3  # of the letters, in OpenCV's measure; what is smaller cannot be read
 Colour: TypeAlias = tuple[int, int, int]
 Box: TypeAlias = tuple[int, int, int, int]
 
@@ -99,13 +99,14 @@ class _Tag:
         """The label of a box: above it, else where it is inside the picture and hides no other."""
         text = _plain(text)
         height, width = image.shape[:2]
-        size = max(0.45, width / 1280)
+        size = max(0.45, width / 1700)
         pad = _pad(size)
         size *= min(1.0, (width - 2 * pad) / cv2.getTextSize(text, _FONT, size, _thick(size))[0][0])
         (wide, high), base = cv2.getTextSize(text, _FONT, size, _thick(size))
         wide, high = wide + 2 * pad, high + base + pad
         left = max(0, min(box[0], width - wide))
-        tops = [top for top in (box[1] - high, box[1], box[3], box[3] - high) if 0 <= top <= height - high]
+        inside = box[1] if box[3] - box[1] > 2 * high else box[3]  # not on top of something small
+        tops = [t for t in (box[1] - high, inside, box[3], box[3] - high) if 0 <= t <= height - high]
         places = [cls(text, size, left, top, left + wide, top + high) for top in tops or [0]]
         return next((p for p in places if not any(map(p._hides, others))), places[0])
 
@@ -119,13 +120,15 @@ class _Tag:
             return
         thick, pad = _thick(self.size), _pad(self.size)
         base = cv2.getTextSize(self.text, _FONT, self.size, thick)[1]
-        cv2.rectangle(image, (self.left, self.top), (self.right - 1, self.bottom - 1), tint, cv2.FILLED)
+        corners = (self.left, self.top), (self.right - 1, self.bottom - 1)
+        cv2.rectangle(image, *corners, tint, cv2.FILLED)
+        cv2.rectangle(image, *corners, (0, 0, 0), 1)
         start = (self.left + pad, self.bottom - base)
         cv2.putText(image, self.text, start, _FONT, self.size, ink(tint), thick, cv2.LINE_AA)
 
 
 def _thick(size: float) -> int:
-    return max(1, round(size * 1.5))
+    return max(1, round(size * 1.8))
 
 
 def _pad(size: float) -> int:

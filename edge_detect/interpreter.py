@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -60,6 +60,19 @@ def _version(name: str) -> str:
         return "of unknown version"
 
 
+class Results(Sequence[npt.NDArray[Any]]):
+    """The outputs of a run, each made visible when it is asked for."""
+
+    def __init__(self, views: list[Callable[[], npt.NDArray[Any]]]) -> None:
+        self._views = views
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __getitem__(self, position: Any) -> Any:
+        return self._views[position]()
+
+
 class Interpreter:
     """A model in a runtime.
 
@@ -101,9 +114,9 @@ class Interpreter:
         """Computes the outputs from the input; other Python threads go on meanwhile."""
         self._interpreter.invoke()
 
-    def results(self) -> list[npt.NDArray[Any]]:
+    def results(self) -> Results:
         """Views of the outputs, to be dropped before the next `run`: copy what is to stay."""
-        return [view() for view in self._views]
+        return Results(self._views)
 
     def outputs(self) -> tuple[Tensor, ...]:
         """The outputs with the shapes that they have after a run."""

@@ -24,7 +24,9 @@ class Normalization:
 
     def apply(self) -> npt.NDArray[np.float64]:
         """(256, 1 or 3) real values for the pixel values 0 to 255."""
-        return (np.arange(256.0)[:, None] - np.array(self.mean)) / np.array(self.std)
+        pixels = np.arange(256.0)[:, None]
+        values: npt.NDArray[np.float64] = (pixels - np.array(self.mean)) / np.array(self.std)
+        return values
 
 
 SIGNED = Normalization((127.5,), (127.5,))

@@ -140,8 +140,8 @@ def decode_picture(data: bytes | bytearray | memoryview) -> Image | None:
     """The picture in the bytes of a JPEG, PNG ..., None when they are damaged."""
     if not len(data):
         return None
-    if data[:2] == b"BM" and len(data) > 70 and data[14] in _LATER_BMP and data[30] == _BITFIELDS:
-        # colour masks stand where OpenCV looks for them only if the header is of the first kind
+    if data[:2] == b"BM" and len(data) > 70 and data[14] in _LATER_BMP and data[28:31:2] == _HIGH_COLOUR:
+        # of 16 bits: OpenCV finds the colour masks only if the header is of the first kind
         data = bytes(data[:14]) + b"\x28\0\0\0" + bytes(data[18:])
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -151,7 +151,7 @@ def decode_picture(data: bytes | bytearray | memoryview) -> Image | None:
 
 
 _LATER_BMP = (52, 56, 108, 124)  # header lengths of versions 2 to 5
-_BITFIELDS = 3
+_HIGH_COLOUR = b"\x10\x03"  # 16 bits for a pixel, with masks
 
 
 def bgr_from_i420(planes: npt.NDArray[np.uint8]) -> Image:

@@ -50,7 +50,7 @@ class Tensor:
         With it a threshold is applied to the integers, before anything is made real.
         """
         if not self.scale:
-            return value
+            return float(np.float32(value))  # as the numbers that it is compared with
         # a hair is taken off so that a value which lies on the step is not lost to rounding
         return ceil(value / self.scale + self.zero_point - 1e-4)
 

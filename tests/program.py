@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import layouts
@@ -18,6 +20,7 @@ SIZE = (200, 100)
 """Width and height of the pictures in which `detector` finds `layouts.TRUTH`."""
 
 
+@cache  # the zip inside carries the time: always the same bytes are examined but once
 def detector(labels: bytes = b"person\ncar\n", boxes: Any = None) -> bytes:
     """A model that sees a person and a car in every picture, where `layouts.TRUTH` has them."""
     found = layouts.postprocess(layouts.of_classes(0, 1), (64, 32))
@@ -45,6 +48,11 @@ def environment(**more: str) -> dict[str, str]:
     return kept | more
 
 
+def before_all(folder: Path) -> dict[str, str]:
+    """The environment in which the modules of a folder hide those that are installed."""
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+
+
 def run(*words: object, env: dict[str, str] | None = None, **how: Any) -> subprocess.CompletedProcess[str]:
     """The end of `edge-detect WORDS`; both outputs are captured unless told otherwise."""
     how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | how
@@ -66,7 +74,8 @@ def started(*words: object, **how: Any) -> Iterator[subprocess.Popen[str]]:
 
 def end_of(child: subprocess.Popen[str]) -> tuple[str, str]:
     """What a process that is about to end still tells on its two outputs."""
-    assert child.stdout and child.stderr
+    assert child.stdout
+    assert child.stderr
     told, log = child.stdout.read(), child.stderr.read()
     child.wait(LIMIT)
     return told, log

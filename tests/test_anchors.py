@@ -80,10 +80,11 @@ def test_ssd_anchors_follow_the_paper(row: int, expected: tuple[float, ...]) -> 
     np.testing.assert_allclose(anchors.ssd((300, 300))[row], expected, atol=1e-6)
 
 
-def test_ssd_anchors_of_a_wide_input_are_square_in_pixels() -> None:
-    _, _, height, width = anchors.ssd((640, 320))[0]
+@pytest.mark.parametrize("size", [(640, 320), (320, 640)], ids=["wide", "high"])
+def test_ssd_anchors_are_squares_of_the_shorter_side(size: tuple[int, int]) -> None:
+    _, _, height, width = anchors.ssd(size)[0]
 
-    assert width * 640 == pytest.approx(height * 320)
+    assert (width * size[0], height * size[1]) == pytest.approx((32, 32))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,7 @@ def test_ssd_anchors_of_a_wide_input_are_square_in_pixels() -> None:
         pytest.param(2, (4 / 240, 4 / 320, 24 / 240, 24 / 320), id="largest of a cell"),
         pytest.param(3, (4 / 240, 12 / 320, 10 / 240, 10 / 320), id="second cell"),
         pytest.param(3600, (8 / 240, 8 / 320, 32 / 240, 32 / 320), id="second stride"),
+        pytest.param(4360, (0.5 / 4, 0.5 / 5, 128 / 240, 128 / 320), id="coarsest stride"),
         pytest.param(4419, (3.5 / 4, 4.5 / 5, 1, 0.8), id="last, clipped to the picture"),
     ],
 )
@@ -122,6 +124,7 @@ def test_fpnlite_anchors_count_in_strides(row: int, expected: tuple[float, ...])
     [
         pytest.param(0, (4, 4, 24 * 2**0.5, 24 / 2**0.5), id="first"),
         pytest.param(1, (4, 4, 24, 24), id="ratio before octave"),
+        pytest.param(2, (4, 4, 24 / 2**0.5, 24 * 2**0.5), id="wide"),
         pytest.param(4, (4, 4, 24 * 2 ** (1 / 3), 24 * 2 ** (1 / 3)), id="second octave"),
         pytest.param(9, (4, 12, 24 * 2**0.5, 24 / 2**0.5), id="second cell"),
         pytest.param(12276 - 8, (192, 192, 384, 384), id="last cell"),

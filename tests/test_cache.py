@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,21 @@ def test_a_file_that_cannot_be_replaced_leaves_no_draft(home: Path) -> None:
     cache.store("a", "1")
 
     assert [path.name for path in (home / "edge-detect").iterdir()] == ["a"]
+
+
+def test_a_reader_never_sees_half_of_it(home: Path) -> None:
+    texts = ["a" * 300_000, "b" * 300_000]
+    done = threading.Event()
+
+    def write() -> None:
+        for number in range(100):
+            cache.store("a", texts[number % 2])
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = {cache.load("a") for _ in iter(done.is_set, True)}
+    writer.join()
+
+    assert seen - {None} <= set(texts)
+    assert len(seen) > 1

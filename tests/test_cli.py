@@ -203,7 +203,7 @@ def test_a_broken_package_is_told_in_one_line(desk: Path, package: str) -> None:
         "raise ImportError('libGL.so.1: cannot open shared object file')"
     )
 
-    end = run("-m", "model.tflite", "-q", "clip.mp4", env={"PYTHONPATH": str(desk / "broken")})
+    end = run("-m", "model.tflite", "-q", "clip.mp4", env=program.before_all(desk / "broken"))
 
     assert end.returncode == 1
     assert end.stderr == (

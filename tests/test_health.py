@@ -24,9 +24,9 @@ def test_the_line_has_every_item() -> None:
 
 
 def test_the_line_leaves_out_what_nobody_knows() -> None:
-    recorded = replace(HEALTH, age_p50_ms=0.0, age_p95_ms=0.0, temperature=None, flags="", limited_by="camera")
+    age = {"age_p50_ms": 0.0, "age_p95_ms": 0.0}
 
-    assert str(recorded) == (
+    assert str(replace(HEALTH, **age, temperature=None, flags="", limited_by="camera")) == (
         "14.5 fps | ms: capture 1.2 prepare 2.5 invoke 55.0 decode 0.8 draw 3.1 output 4.5"
         " | 3 dropped | cpu 187 % | 143 MB | limited by: camera"
     )
@@ -72,7 +72,11 @@ def test_closing_the_table_twice_is_safe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "place, why",
-    [("/dev/full", "No space left on device"), ("no/s.csv", "No such file or directory"), ("/", "Is a directory")],
+    [
+        ("/dev/full", "No space left on device"),
+        ("no/s.csv", "No such file or directory"),
+        ("/", "Is a directory"),
+    ],
 )
 def test_a_table_that_cannot_be_written_is_told(place: str, why: str) -> None:
     with pytest.raises(SinkError) as caught:

@@ -69,11 +69,11 @@ def test_drawing_is_told_apart_from_the_rest_of_the_output() -> None:
 
 def test_age_is_from_capture_to_the_result() -> None:
     meter = Meter(0, newest=Camera())  # type: ignore[arg-type]
-    for age in (0.2, 0.2, 0.9):
-        meter.add(frame(age), TIMING, 0, 0.1)
+    for age in (20, 20, 90):
+        meter.add(frame(age), TIMING, 0, 15)
 
     health = meter.report()
-    assert 100 <= health.age_p50_ms < 500 < health.age_p95_ms < 1200
+    assert 5_000 <= health.age_p50_ms < 15_000 < health.age_p95_ms < 80_000
 
 
 def test_a_recorded_source_has_no_age() -> None:
@@ -105,7 +105,7 @@ def test_the_process_is_measured() -> None:
     health = meter.report()
     assert 0 < health.cpu_percent < 100 * (os.cpu_count() or 1) + 1
     assert health.rss_mb == pytest.approx(psutil.Process().memory_info().rss / 1e6, rel=0.1)
-    assert health.fps == pytest.approx(1 / health.seconds, abs=0.01)
+    assert health.fps == pytest.approx(1 / health.seconds, rel=0.02)
 
 
 def test_the_board_tells_of_heat_and_power(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,7 +236,8 @@ def test_frozen_camera_is_opened_again(newest: Open, held: threading.Event, capl
 
 def test_camera_that_may_freeze_is_left_alone(newest: Open) -> None:
     camera = Camera(([Still([gray().image])],), freeze=0)
-    wait_until(lambda frames=newest(camera): frames.captured == 100)
+    frames = newest(camera)
+    wait_until(lambda: frames.captured >= 100)
 
     assert len(camera.opened) == 1
 

@@ -14,6 +14,23 @@ def tensor(dtype: str, scale: float = 0.0, zero_point: int = 0) -> Tensor:
     return Tensor(0, "picture", (1, 8, 8, 3), dtype, scale, zero_point)
 
 
+@pytest.mark.parametrize(
+    ("normalization", "low", "high"),
+    [(SIGNED, -1, 1), (UNIT, 0, 1), (RAW, 0, 255)],
+    ids=["-1..1", "0..1", "0..255"],
+)
+def test_a_normalization_spans_its_range(normalization: Normalization, low: float, high: float) -> None:
+    values = normalization.apply()
+
+    np.testing.assert_allclose(values[[0, 255], 0], [low, high])
+    np.testing.assert_allclose(values[:, 0], np.linspace(low, high, 256), atol=1e-9)
+
+
+def test_imagenet_is_that_of_torchvision() -> None:
+    np.testing.assert_allclose(np.array(IMAGENET.mean) / 255, [0.485, 0.456, 0.406])
+    np.testing.assert_allclose(np.array(IMAGENET.std) / 255, [0.229, 0.224, 0.225])
+
+
 # scale and zero point of real files
 @pytest.mark.parametrize(
     "usual", [SIGNED, UNIT, RAW], ids=["usually -1..1", "usually 0..1", "usually 0..255"]
@@ -80,6 +97,7 @@ def test_pixels_stay_as_they_are_where_the_input_means_pixels(
         pytest.param(tensor("uint8", 0.018658, 114), IMAGENET, id="uint8 ImageNet"),
         pytest.param(tensor("int8", 1 / 255, -128), SIGNED, id="int8 too narrow"),
         pytest.param(tensor("uint8", 1 / 50, 100), UNIT, id="uint8 coarse"),
+        pytest.param(tensor("uint8", 1 / 126, 127), SIGNED, id="uint8 two steps from the pixel"),
         pytest.param(tensor("int16", 1 / 32768), UNIT, id="int16 0..1"),
         pytest.param(tensor("int16", 2 / 32768), SIGNED, id="int16 -1..1"),
     ],

@@ -238,14 +238,33 @@ def test_a_picture_is_turned_upright(orientation: int, shape: tuple[int, int], r
     assert found[shape[0] - 1 - red[0], shape[1] - 1 - red[1]][2] < 50
 
 
-def test_a_bitmap_with_a_later_header_keeps_its_colours() -> None:
-    width, height, row = 4, 2, bytes([10, 20, 30, 0]) * 4
-    masks = struct.pack("<IIII", 0x00FF0000, 0x0000FF00, 0x000000FF, 0)
-    header = struct.pack("<IiiHHIIiiII", 124, width, height, 1, 32, 3, len(row) * height, 0, 0, 0, 0)
-    body = header + masks + bytes(124 - 40 - 16) + row * height
-    data = b"BM" + struct.pack("<IHHI", 14 + len(body), 0, 0, 14 + 124) + body
+def bitmap(header: int, bits: int, masks: tuple[int, ...], row: bytes) -> bytes:
+    """A BMP of 4 x 2 pixels, with a header of any length and masks for red, green and blue."""
+    info = struct.pack("<IiiHHIIiiII", header, 4, 2, 1, bits, 3, len(row) * 2, 0, 0, 0, 0)
+    body = info + struct.pack("<III", *masks) + bytes(max(0, header - 52))
+    return b"BM" + struct.pack("<IHHI", 14 + len(body) + len(row) * 2, 0, 0, 14 + len(body)) + body + row * 2
 
-    found = pixels.decode_picture(data)
+
+@pytest.mark.parametrize("header", [40, 52, 56, 108, 124])
+def test_a_bitmap_of_16_bits_is_read_whatever_its_header(header: int) -> None:
+    pixel = struct.pack("<H", 30 >> 3 << 11 | 20 >> 2 << 5 | 10 >> 3)
+
+    found = pixels.decode_picture(bitmap(header, 16, (0xF800, 0x07E0, 0x001F), pixel * 4))
+
+    assert found is not None
+    np.testing.assert_array_equal(found, np.full((2, 4, 3), (8, 20, 24)))
+
+
+@pytest.mark.parametrize("header", [56, 108, 124])
+@pytest.mark.parametrize(
+    ("masks", "pixel"),
+    [((0xFF0000, 0xFF00, 0xFF), (10, 20, 30, 0)), ((0xFF, 0xFF00, 0xFF0000), (30, 20, 10, 0))],
+    ids=["BGR", "RGB"],
+)
+def test_a_bitmap_of_32_bits_keeps_its_colours(
+    header: int, masks: tuple[int, ...], pixel: tuple[int, ...]
+) -> None:
+    found = pixels.decode_picture(bitmap(header, 32, masks, bytes(pixel) * 4))
 
     assert found is not None
     np.testing.assert_array_equal(found, np.full((2, 4, 3), (10, 20, 30)))

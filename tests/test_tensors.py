@@ -82,7 +82,7 @@ def test_a_value_just_on_the_threshold_is_kept(step: int) -> None:
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 1.0])
 def test_the_least_number_of_a_float_tensor_is_the_threshold(threshold: float) -> None:
-    assert tensor("float32").least(threshold) == threshold
+    assert tensor("float32").least(threshold) == float(np.float32(threshold))
 
 
 def test_a_tensor_comes_back_from_json() -> None:

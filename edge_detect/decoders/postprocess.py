@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,27 +48,22 @@ class PostProcess:
     def layout(self) -> str:
         return f"SSD with TFLite_Detection_PostProcess, {self.order} order"
 
-    @cached_property
-    def _limits(self) -> dict[float, float]:
-        return {}
-
     def decode(self, outputs: Arrays, threshold: float) -> Detections:
         tensors = self.outputs
-        least = self._limits.get(threshold)
-        if least is None:
-            least = self._limits[threshold] = tensors[self.scores].least(threshold)
-        scores = outputs[self.scores].reshape(-1)
-        rows = (scores >= least).nonzero()[0]
-        if self.count >= 0 and len(rows):
+        least = tensors[self.scores].least(threshold)
+        # ten numbers or a hundred: a list is done before numpy has begun, and most frames end here
+        scores: list[float] = outputs[self.scores].ravel().tolist()
+        rows = [row for row, score in enumerate(scores) if score >= least]
+        if rows and self.count >= 0:
             count = tensors[self.count].real(outputs[self.count].reshape(-1)[:1])[0]
-            rows = rows[rows < count]
-        if not len(rows):
+            rows = [row for row in rows if row < count]
+        if not rows:
             return detections.none()
-        classes = tensors[self.labels].real(outputs[self.labels].reshape(-1)[rows])
         corners = tensors[self.boxes].real(outputs[self.boxes].reshape(-1, 4)[rows])
+        classes = tensors[self.labels].real(outputs[self.labels].reshape(-1)[rows])
         return Detections(
             boxes.swap_axes(corners),
-            tensors[self.scores].real(scores[rows]),
+            tensors[self.scores].real(outputs[self.scores].reshape(-1)[rows]),
             np.rint(classes).astype(np.int32),
         )
 

@@ -66,7 +66,7 @@ class RawSsd:
             return detections.none()
         picked = scores[rows] if self.activation == "softmax" else tensor.real(raw[rows])
         if self.activation == "sigmoid":
-            picked = 1 / (1 + np.exp(-picked))
+            picked = (1 / (1 + np.exp(-picked))).astype(np.float32)
         picked = picked[:, int(self.background) :]
         best = picked.argmax(1)
         offsets = self.outputs[self.boxes].real(outputs[self.boxes].reshape(-1, 4)[rows])

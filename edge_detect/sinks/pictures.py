@@ -72,10 +72,9 @@ class Pictures:
     def _name(self, frame: Frame) -> str:
         """The picture's own name where it has one, numbered where two are the same."""
         path = Path(frame.name)
-        if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"):
-            name = path.name if path.suffix.lower() != ".bmp" else f"{path.name}.png"
-        else:
-            name = f"frame-{frame.number:06d}.jpg"
+        if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"):
+            return f"frame-{frame.number:06d}.jpg"
+        name = path.name if path.suffix.lower() != ".bmp" else f"{path.name}.png"
         if name in self._used:
             name = f"{Path(name).stem}-{frame.number:06d}{Path(name).suffix}"
         self._used.add(name)

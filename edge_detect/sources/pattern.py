@@ -311,7 +311,8 @@ def _street(width: int, height: int, seed: int) -> Image:
     brush.polygon([(0, 0.84), (1, 0.84), (1, 1), (0, 1)], (165, 168, 172))
     brush.polygon([(0, 0.835), (1, 0.835), (1, 0.85), (0, 0.85)], (120, 122, 125))
     grain = dice.integers(-6, 7, image.shape, np.int16)  # flat colours are unlike any camera
-    return np.clip(image + grain, 0, 255).astype(np.uint8)
+    grainy: Image = np.clip(image + grain, 0, 255).astype(np.uint8)
+    return grainy
 
 
 def _windows(brush: Brush, x: float, top: float, wide: float, colour: Colour) -> None:

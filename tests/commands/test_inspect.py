@@ -55,7 +55,8 @@ def test_a_detector_is_described_in_words(desk: Path) -> None:
             "state.tflite",
             build([Output(np.zeros((1, 10)))], variable=True),
             "unsupported",
-            "1 variable tensors: a stateful model, which remembers earlier pictures; use a detector without state",
+            "1 variable tensors: a stateful model, which remembers earlier pictures;"
+            " use a detector without state",
         ),
         (
             "rubbish.tflite",

@@ -19,6 +19,8 @@ import pytest
 from program import run, started
 from tflite_files import Output, build
 
+from edge_detect.cli import main
+
 MODEL = ("-m", "model.tflite", "-q")
 LIVE = f"pattern:?width={program.SIZE[0]}&height={program.SIZE[1]}"
 ENDLESS = f"{LIVE}&fps=0"
@@ -87,7 +89,7 @@ def test_time_of_a_camera_is_unix_time(desk: Path) -> None:
 
 
 def test_boxes_stay_inside_the_picture(desk: Path) -> None:
-    wide = [[-0.5, -0.25, 0.5, 0.5], [0.5, 0.5, 1.5, 1.25]]  # y1 x1 y2 x2
+    wide = ((-0.5, -0.25, 0.5, 0.5), (0.5, 0.5, 1.5, 1.25))  # y1 x1 y2 x2
     (desk / "wide.tflite").write_bytes(program.detector(boxes=wide))
 
     told = lines(run("-q", "-m", "wide.tflite", "clip.mp4", "--json", "--frames", "1").stdout)
@@ -118,50 +120,52 @@ def test_a_picture_that_cannot_be_read_is_named_counted_and_skipped(desk: Path) 
 
     assert (end.returncode, [row["source"] for row in lines(end.stdout)]) == (0, ["photos/a.jpg"])
     assert [line.partition(" ")[2] for line in end.stderr.splitlines()] == [
-        "WARNING skipped: photos/b.jpg: not a picture that can be read (expected JPEG, PNG, BMP, TIFF or WebP)",
+        "WARNING skipped: photos/b.jpg: not a picture that can be read"
+        " (expected JPEG, PNG, BMP, TIFF or WebP)",
         "WARNING 1 of 2 pictures skipped",
     ]
 
 
-@pytest.mark.parametrize(
-    "words, code, message",
-    [
-        ("clip.mp4", 66, "no model: give a .tflite detector with --model FILE (and --labels FILE when it has no"
-         " names inside); README.md, section Models, tells where to get one"),
-        ("clip.mp4 -m no.tflite", 66, "no.tflite: cannot read the model: No such file or directory;"
-         " give a .tflite file with --model"),
-        ("clip.mp4 -m model.tflite -l no.txt", 66, "no.txt: cannot read the labels: No such file or directory"),
-        ("no.mp4 -m model.tflite", 66, "source 'no.mp4': no such file or folder"),
-        ("no*.jpg -m model.tflite", 66, "source 'no*.jpg': no picture there (expected JPEG, PNG, BMP, TIFF or WebP)"),
-        ("empty -m model.tflite", 66, "source 'empty': no picture there (expected JPEG, PNG, BMP, TIFF or WebP)"),
-        ("v4l2:/dev/video99 -m model.tflite", 66, None),
-        ("zero.mp4 -m model.tflite", 1, "zero.mp4: the file is empty"),
-        ("model.tflite -m model.tflite", 1, "model.tflite: not a video that can be read (expected MP4, MKV, AVI, MJPEG ...)"),
-        ("bad.jpg -m model.tflite", 1, "bad.jpg: not a picture that can be read (expected JPEG, PNG, BMP, TIFF or WebP)"),
-        ("clip.mp4 -m empty", 1, "empty: a directory, expected a .tflite file"),
-        ("clip.mp4 -m bad.jpg", 1, "bad.jpg: the file does not begin like a TFLite file, not a TFLite model;"
-         " expected a .tflite file"),
-        ("clip.mp4 -m half.tflite", 1, "half.tflite: a damaged or truncated TFLite file; copy or download it again"),
-        ("clip.mp4 -m class.tflite", 1, "class.tflite: outputs [1, 10] look like a classifier, not a detector;"
-         " use a detector"),
-        ("clip.mp4 -m state.tflite", 1, "state.tflite: 2 inputs: a stateful model, or one that wants more than a"
-         " picture; use a detector with one picture as its input"),
-        ("clip.mp4 -m model.tflite -l clip.mp4", 2, "clip.mp4: expected a text file with one label a line, got binary data"),
-        ("clip.mp4 -m model.tflite --output no/o.mp4", 74, "no/o.mp4: cannot write the video: No such file or directory"),
-        ("clip.mp4 -m model.tflite --output no/o.jsonl", 74, "no/o.jsonl: cannot write: No such file or directory"),
-        ("clip.mp4 -m model.tflite --output bad.jpg/o/", 74, "bad.jpg/o/: cannot make the folder: Not a directory"),
-        ("clip.mp4 -m model.tflite --snapshots bad.jpg", 74, "bad.jpg: cannot make the folder: File exists"),
-        ("clip.mp4 -m model.tflite --stats no/o.csv", 74, "no/o.csv: cannot write: No such file or directory"),
-        ("clip.mp4 -m model.tflite --stats /dev/full", 74, "/dev/full: cannot write: No space left on device"),
-        ("photo.jpg -m model.tflite --output .", 74, "photo.jpg: is the picture itself;"
-         " choose another place for the annotated one"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_done_is_told_in_one_line(
-    desk: Path, capsys: pytest.CaptureFixture[str], words: str, code: int, message: str | None
-) -> None:
-    from edge_detect.cli import main
+NO_PICTURE = "no picture there (expected JPEG, PNG, BMP, TIFF or WebP)"
+NO_FOLDER = "No such file or directory"
+IMPOSSIBLE = {
+    "no.mp4": (66, "source 'no.mp4': no such file or folder"),
+    "no*.jpg": (66, f"source 'no*.jpg': {NO_PICTURE}"),
+    "empty": (66, f"source 'empty': {NO_PICTURE}"),
+    "v4l2:/dev/video99": (66, "/dev/video99: "),
+    "zero.mp4": (1, "zero.mp4: the file is empty"),
+    "model.tflite": (1, "model.tflite: not a video that can be read (expected MP4, MKV, AVI, MJPEG ...)"),
+    "bad.jpg": (1, "bad.jpg: not a picture that can be read (expected JPEG, PNG, BMP, TIFF or WebP)"),
+    "clip.mp4 -m no.tflite": (
+        66, f"no.tflite: cannot read the model: {NO_FOLDER}; give a .tflite file with --model"
+    ),
+    "clip.mp4 -m empty": (1, "empty: a directory, expected a .tflite file"),
+    "clip.mp4 -m bad.jpg": (1, "bad.jpg: the file does not begin like a TFLite file"),
+    "clip.mp4 -m half.tflite": (
+        1, "half.tflite: a damaged or truncated TFLite file; copy or download it again"
+    ),
+    "clip.mp4 -m class.tflite": (
+        1, "class.tflite: outputs [1, 10] look like a classifier, not a detector; use a detector"
+    ),
+    "clip.mp4 -m state.tflite": (1, "state.tflite: 2 inputs: a stateful model"),
+    "clip.mp4 -l no.txt": (66, f"no.txt: cannot read the labels: {NO_FOLDER}"),
+    "clip.mp4 -l clip.mp4": (
+        2, "clip.mp4: expected a text file with one label a line, got binary data"
+    ),
+    "clip.mp4 --output no/o.mp4": (74, f"no/o.mp4: cannot write the video: {NO_FOLDER}"),
+    "clip.mp4 --output no/o.jsonl": (74, f"no/o.jsonl: cannot write: {NO_FOLDER}"),
+    "clip.mp4 --output bad.jpg/o/": (74, "bad.jpg/o/: cannot make the folder: Not a directory"),
+    "clip.mp4 --snapshots bad.jpg": (74, "bad.jpg: cannot make the folder: File exists"),
+    "clip.mp4 --stats no/o.csv": (74, f"no/o.csv: cannot write: {NO_FOLDER}"),
+    "clip.mp4 --stats /dev/full": (74, "/dev/full: cannot write: No space left on device"),
+    "photo.jpg --output .": (74, "photo.jpg: is the picture itself; choose another place"),
+}  # fmt: skip
 
+
+@pytest.mark.parametrize("words", IMPOSSIBLE)
+def test_what_cannot_be_done_is_told_in_one_line(
+    desk: Path, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
     (desk / "empty").mkdir()
     (desk / "zero.mp4").touch()
     (desk / "bad.jpg").write_bytes(b"no picture, no model")
@@ -169,11 +173,22 @@ def test_what_cannot_be_done_is_told_in_one_line(
     (desk / "class.tflite").write_bytes(build([Output(np.zeros((1, 10)))]))
     (desk / "state.tflite").write_bytes(build([Output(np.zeros((1, 10)))], extra_inputs=1))
 
-    ended = main([*words.split(), "--json"])
+    code = main([*MODEL, *words.split(), "--json"])
 
-    told = capsys.readouterr()
-    assert (ended, told.err.count("\n")) == (code, 1)
-    assert message is None or told.err == f"edge-detect: error: {message}\n"
+    expected, message = IMPOSSIBLE[words]
+    told = capsys.readouterr().err
+    assert (code, told.count("\n")) == (expected, 1)
+    assert told.startswith(f"edge-detect: error: {message}")
+
+
+def test_no_model_at_all_is_told(desk: Path) -> None:
+    end = run("clip.mp4", "--json")
+
+    assert (end.returncode, end.stdout) == (66, "")
+    assert end.stderr == (
+        "edge-detect: error: no model: give a .tflite detector with --model FILE (and --labels FILE"
+        " when it has no names inside); README.md, section Models, tells where to get one\n"
+    )
 
 
 def test_labels_that_do_not_fit_are_told_once(desk: Path) -> None:
@@ -182,7 +197,7 @@ def test_labels_that_do_not_fit_are_told_once(desk: Path) -> None:
     end = run("clip.mp4", *MODEL, "-l", "three.txt", "--json")
 
     assert end.stderr.count("\n") == 1
-    assert end.stderr.endswith(" WARNING three.txt: 3 labels for a model of 2 classes: the last 1 are not used\n")
+    assert " WARNING three.txt: 3 labels for a model of 2 classes: the last 1 are not used\n" in end.stderr
     assert {seen["label"] for row in lines(end.stdout) for seen in row["detections"]} == {"a", "b"}
 
 
@@ -279,8 +294,6 @@ def test_a_full_disk_is_told(disk: Path, words: str, name: str) -> None:
 def test_a_disk_that_is_read_only_is_told(
     disk: Path, capsys: pytest.CaptureFixture[str], words: str, message: str
 ) -> None:
-    from edge_detect.cli import main
-
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
 
     code = main(["clip.mp4", *MODEL, *words.split()])
@@ -306,7 +319,8 @@ def test_a_signal_ends_the_run_and_finishes_the_video(
     assert child.returncode == code
     assert "Traceback" not in log
     told, written = lines(first + rest), re.search(r"o\.mp4: (\d+) frames written", log)
-    assert written and frames_in(desk / "o.mp4") == int(written[1]) > 0
+    assert written
+    assert frames_in(desk / "o.mp4") == int(written[1]) > 0
     assert source == LIVE or int(written[1]) == len(told)
     assert len((desk / "s.csv").read_text().splitlines()) == 2
 
@@ -348,27 +362,44 @@ def test_nohup_keeps_it_running(desk: Path) -> None:
 def test_head_ends_the_run_and_finishes_the_video(desk: Path) -> None:
     line = f"{sys.executable} -m edge_detect '{ENDLESS}' -m model.tflite --json --output o.mp4 | head -1"
 
-    end = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, timeout=program.LIMIT, check=False
-    )
+    command = ["bash", "-o", "pipefail", "-c", line]
+    end = subprocess.run(command, capture_output=True, text=True, timeout=program.LIMIT, check=False)
 
     written = re.search(r"o\.mp4: (\d+) frames written", end.stderr)
     assert (end.returncode, len(lines(end.stdout)), "Traceback" in end.stderr) == (0, 1, False)
-    assert written and frames_in(desk / "o.mp4") == int(written[1]) > 0
+    assert written
+    assert frames_in(desk / "o.mp4") == int(written[1]) > 0
 
 
-def test_a_model_that_is_known_starts_without_a_child(desk: Path) -> None:
+def start_and_tell_imports(desk: Path) -> str:
+    """Whether the examination of unknown models was imported, and so a child was started."""
     script = (
         "import sys; from edge_detect.cli import main\n"
         "main('clip.mp4 -q -m model.tflite --frames 1'.split())\n"
-        "print('edge_detect.probe' in sys.modules, 'edge_detect.graph' in sys.modules)"
+        "print(*(f'edge_detect.{name}' in sys.modules for name in ('probe', 'graph')))"
     )
-    command = [sys.executable, "-c", script]
     environment = program.environment(XDG_CACHE_HOME=str(desk / "cache"))
+    return subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
 
-    first, second = (subprocess.check_output(command, env=environment, text=True) for _ in range(2))
+
+def test_a_model_that_is_known_starts_without_a_child(desk: Path) -> None:
+    first, second = start_and_tell_imports(desk), start_and_tell_imports(desk)
 
     assert (first, second) == ("True True\n", "False False\n")
+
+
+def test_a_model_that_only_another_runtime_knows_is_examined_anew(desk: Path) -> None:
+    start_and_tell_imports(desk)
+    (card,) = (desk / "cache/edge-detect/cards").iterdir()
+    card.rename(card.with_name(re.sub(r"\d+\.\d+\.\d+", "0.0.1", card.name)))
+
+    assert start_and_tell_imports(desk) == "True True\n"
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(desk: Path) -> None:
+    end = run("clip.mp4", *MODEL, "--json", env={"XDG_CACHE_HOME": "/proc/nowhere"})
+
+    assert (end.returncode, end.stderr, len(lines(end.stdout))) == (0, "", 20)
 
 
 @pytest.mark.slow

@@ -47,25 +47,32 @@ def constant(rows: layouts.Array = ODD, **more: Any) -> Output:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "size", "n"),
+    ("name", "make", "size", "n", "variances", "x_first"),
     [
-        pytest.param(anchors.RECIPES[0], (300, 300), 1917, id="MobileNet 300"),
-        pytest.param(anchors.RECIPES[0], (320, 320), 2034, id="MobileNet 320"),
-        pytest.param(anchors.RECIPES[1], (320, 240), 4420, id="faces, not square"),
-        pytest.param(anchors.RECIPES[2], (320, 320), 12804, id="FPNLite 320"),
-        pytest.param(anchors.RECIPES[3], (256, 256), 12276, id="Model Maker 256"),
+        pytest.param("SSD MobileNet", anchors.ssd, (300, 300), 1917, (0.1, 0.2), False, id="MobileNet 300"),
+        pytest.param("SSD MobileNet", anchors.ssd, (320, 320), 2034, (0.1, 0.2), False, id="MobileNet 320"),
+        pytest.param("Ultra-Light face", anchors.faces, (320, 240), 4420, (0.1, 0.2), True, id="faces"),
+        pytest.param("SSD FPNLite", anchors.fpnlite, (320, 320), 12804, (0.1, 0.2), False, id="FPNLite"),
+        pytest.param(
+            "MediaPipe Model Maker", anchors.model_maker, (256, 256), 12276, (1, 1), False, id="Model Maker"
+        ),
     ],
 )
 def test_a_known_number_of_anchors_lands_on_the_frame(
-    open_detector: Open, recipe: anchors.Recipe, size: tuple[int, int], n: int
+    open_detector: Open,
+    name: str,
+    make: Callable[[tuple[int, int]], layouts.Array],
+    size: tuple[int, int],
+    n: int,
+    variances: tuple[float, float],
+    x_first: bool,
 ) -> None:
-    rows = recipe.make(size)
-    given = heads(size, rows, 4, recipe.variances, x_first=recipe.x_first)
+    given = heads(size, make(size), 4, variances, x_first=x_first)
 
     detect = open_detector(build(given, size=size, dtype="uint8", scale=1 / 128, zero_point=128))
 
     assert_found(detect(FRAME), layouts.of_classes(0, 2), pixels=0.3)
-    assert detect.model.card.layout == f"raw SSD heads, {n} anchors ({recipe.name})"
+    assert detect.model.card.layout == f"raw SSD heads, {n} anchors ({name})"
 
 
 def test_the_order_of_the_outputs_does_not_matter(open_detector: Open) -> None:
