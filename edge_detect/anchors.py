@@ -39,9 +39,7 @@ class Recipe:
 def grid(rows: int, columns: int, sizes: Iterable[tuple[float, float]]) -> Anchors:
     """One anchor of each (height, width) in the middle of each cell, row by row."""
     shapes = np.array(list(sizes), np.float32)  # (k, 2)
-    y, x = np.meshgrid(
-        (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij"
-    )
+    y, x = np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij")
     centres = np.repeat(np.stack([y, x], -1).reshape(-1, 1, 2), len(shapes), 1)
     tiled = np.broadcast_to(shapes, centres.shape)
     return np.concatenate([centres, tiled], 2).reshape(-1, 4).astype(np.float32)
@@ -172,6 +170,7 @@ def decode(
         offsets: (n, 4) float32, ty tx th tw; with `x_first` tx ty tw th.
         anchors: (n, 4) float32, centre y, centre x, height, width.
         variances: Factors of the centre and the size offsets.
+        x_first: Whether offsets are written in PyTorch's order.
 
     Returns:
         (n, 4) float32, x1 y1 x2 y2 in 0..1 of the input; not clipped.

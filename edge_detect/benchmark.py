@@ -229,7 +229,7 @@ class _Bench:
         into.intervals.append(seconds / max(captured, 1))
 
     def stage_means(self) -> dict[str, float]:
-        """ms a frame of each stage of the whole loop, wall time."""
+        """Wall time of each stage of the whole loop, in ms a frame."""
         rows = np.array([[r[2], r[1].prepare, r[1].invoke, r[1].decode, r[3]] for r in self.stages])
         means = rows.mean(0) * 1e3
         names = ("capture", "prepare", "invoke", "decode", "output")

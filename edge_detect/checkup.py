@@ -64,8 +64,9 @@ def examine(model: Path | None, labels: Path | None) -> Iterator[Finding]:
             with redirect_stdout(sys.stderr):  # what a package prints is no finding
                 found = list(look())
             yield from found
-        except Exception as error:  # a broken package raises anything, and the rest is worth knowing
-            yield Finding("fail", what, f"{type(error).__name__}: {error}", "mend what is broken above, then again")
+        except Exception as error:  # noqa: BLE001 a broken package raises anything; the rest is worth knowing
+            detail = f"{type(error).__name__}: {error}"
+            yield Finding("fail", what, detail, "mend what is broken above, then again")
 
 
 def python() -> Iterator[Finding]:
@@ -170,17 +171,17 @@ def _picamera2() -> Finding:
         module = importlib.import_module("picamera2")
         found = [str(camera.get("Model", "?")) for camera in module.Picamera2.global_camera_info()]
     except ImportError as error:
-        state, fix = "note", (
-            "sudo apt install -y python3-picamera2 --no-install-recommends, and a virtual environment made with"
-            " --system-site-packages by the system's own python3; or use --source rpicam:"
-        )  # fmt: skip
-        return Finding(state if not _is_pi() else "fail", "CSI camera", f"picamera2: {error}", fix)
+        fix = (
+            "sudo apt install -y python3-picamera2 --no-install-recommends, and a virtual environment"
+            " made with --system-site-packages by the system's own python3; or use --source rpicam:"
+        )
+        return Finding("fail" if _is_pi() else "note", "CSI camera", f"picamera2: {error}", fix)
     except ValueError as error:  # numpy.dtype size changed
         return Finding("fail", "CSI camera", f"picamera2: {error}", "pip install 'numpy<2'")
     except (RuntimeError, OSError) as error:
         return Finding("fail", "CSI camera", str(error), GROUP_FIX)
     if not found:
-        fix = "switch off, check the ribbon cable (contacts to the contacts), then rpicam-hello --list-cameras"
+        fix = "switch off, check the ribbon cable (contacts to contacts), then rpicam-hello --list-cameras"
         return Finding("note", "CSI camera", "picamera2 works, no camera found", fix)
     return Finding("ok", "CSI camera", ", ".join(found))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_detect import boxes, detections, pixel_values, pixels
+from edge_detect import boxes, pixel_values, pixels
 from edge_detect.detections import Detections
 from edge_detect.fit import FITS, Fit
 from edge_detect.frame import Frame

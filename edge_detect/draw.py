@@ -128,7 +128,7 @@ class _Tag:
 
 
 def _thick(size: float) -> int:
-    return max(1, round(size * 1.8))
+    return max(1, round(size * 2))
 
 
 def _pad(size: float) -> int:

@@ -115,7 +115,9 @@ class Graph:
             self._tensors = list(self._main.tables(0))
             self.operators = tuple(self._operators())
         except (struct.error, ValueError, StopIteration, IndexError) as error:
-            raise ModelError(f"{name}: a damaged or truncated TFLite file; copy or download it again") from error
+            raise ModelError(
+                f"{name}: a damaged or truncated TFLite file; copy or download it again"
+            ) from error
 
     def _operators(self) -> Iterator[Operator]:
         codes = list(self._root.tables(1))
@@ -216,7 +218,15 @@ class Graph:
                     and entry.file_size <= ATTACHMENT_LIMIT
                     and entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
                 }
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error):
+        except (
+            zipfile.BadZipFile,
+            OSError,
+            ValueError,
+            NotImplementedError,
+            RuntimeError,
+            EOFError,
+            zlib.error,
+        ):
             return {}
 
 

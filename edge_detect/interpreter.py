@@ -42,9 +42,7 @@ def runtime() -> tuple[str, Any]:
         for failure in failures:
             log.debug("runtime not used: %s", failure)
         return f"{name} {_version(name)}", module
-    raise DependencyError(
-        f"no TFLite runtime ({'; '.join(failures)}): pip install ai-edge-litert"
-    )
+    raise DependencyError(f"no TFLite runtime ({'; '.join(failures)}): pip install ai-edge-litert")
 
 
 def _version(name: str) -> str:
@@ -96,9 +94,7 @@ class Interpreter:
                 f"{self.runtime} does not work with numpy {np.__version__}: pip install 'numpy<2'"
             ) from error
         self.inputs = tuple(_tensor(d) for d in self._interpreter.get_input_details())
-        self._views = [
-            self._interpreter.tensor(d["index"]) for d in self._interpreter.get_output_details()
-        ]
+        self._views = [self._interpreter.tensor(d["index"]) for d in self._interpreter.get_output_details()]
         self._input: Any = self._interpreter.tensor(self.inputs[0].index) if self.inputs else None
 
     def input(self) -> npt.NDArray[Any]:

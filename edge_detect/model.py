@@ -132,7 +132,7 @@ def _anchors(file: File, known: Card) -> Anchors | None:
         return None
     from edge_detect import reading
     from edge_detect.graph import Graph
-    
+
     graph = Graph(file.data, file.path.name)
     return reading.find_anchors(graph, known.settings, known.input.size, known.outputs)
 

@@ -185,13 +185,10 @@ class _Still:
             return
         now = time.monotonic()
         sample = image[::16, ::16]  # a full comparison only where these agree
-        if self._last is None or not np.array_equal(sample, self._last[::16, ::16]):
-            self._last, self._since = image, now
-        elif not np.array_equal(image, self._last):
+        differs = self._last is None or not np.array_equal(sample, self._last[::16, ::16])
+        if differs or not np.array_equal(image, self._last):
             self._last, self._since = image, now
         elif now - self._since > self._patience:
             seconds, self._last = now - self._since, None
             self._patience = min(self._patience * 2, 600)
             raise SourceError(f"{name}: the very same picture for {seconds:.0f} s, the camera is frozen")
-
-

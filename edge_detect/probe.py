@@ -79,12 +79,15 @@ def examine_apart(path: Path, limit: float = LIMIT) -> Card:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     try:
         done = subprocess.run(
-            command, capture_output=True, env=environment, timeout=limit, stdin=subprocess.DEVNULL, check=False
+            command,
+            capture_output=True,
+            env=environment,
+            timeout=limit,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ModelError(
-            f"{path.name}: one run took more than {limit:.0f} s; use a smaller model"
-        ) from error
+        raise ModelError(f"{path.name}: one run took more than {limit:.0f} s; use a smaller model") from error
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         raise ModelError(

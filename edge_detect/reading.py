@@ -76,7 +76,9 @@ def read(graph: Graph, given: Tensor, outputs: tuple[Tensor, ...], samples: Arra
     )
     if task and task != "detect":
         kind = "classifier" if task == "classify" else "unsupported"
-        return replace(bare, kind=kind, reason=f"its metadata says '{task}', not 'detect'; export a detection model")
+        return replace(
+            bare, kind=kind, reason=f"its metadata says '{task}', not 'detect'; export a detection model"
+        )
     signature = Signature(
         (given.shape[2], given.shape[1]),
         outputs,
@@ -90,7 +92,9 @@ def read(graph: Graph, given: Tensor, outputs: tuple[Tensor, ...], samples: Arra
         kind, reason = _describe(outputs)
         return replace(bare, kind=kind, reason=reason)
     family, settings = found
-    decoder = decoders.build(family, settings, outputs, find_anchors(graph, settings, signature.size, outputs))
+    decoder = decoders.build(
+        family, settings, outputs, find_anchors(graph, settings, signature.size, outputs)
+    )
     return replace(
         bare,
         kind="detector",

@@ -112,6 +112,13 @@ def test_labels_of_boxes_on_top_of_each_other_are_both_whole() -> None:
     assert letters(two) > 1.8 * alone
 
 
+def test_a_label_does_not_lie_on_something_small() -> None:
+    image = drawn([[200, 0, 230, 24], [300, 200, 330, 224], [304, 204, 334, 228]])
+
+    assert (image[8:16, 208:222] == 90).all()
+    assert (image[210:218, 312:320] == 90).all()
+
+
 def test_the_surest_box_is_on_top() -> None:
     image = drawn([[200, 200, 400, 300], [200, 200, 400, 300]], [2, 5])
 

@@ -20,11 +20,15 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """-m, -l, -c and how the model is run."""
     group = parser.add_argument_group("model")
     group.add_argument("-m", "--model", metavar="FILE", help="a .tflite detector")
-    group.add_argument("-l", "--labels", metavar="FILE", help="names of its classes (default: those inside the model)")
+    group.add_argument(
+        "-l", "--labels", metavar="FILE", help="names of its classes (default: those inside the model)"
+    )
     group.add_argument(
         "-c", "--confidence", type=share, default=0.2, metavar="0..1", help="least score of a detection (0.2)"
     )
-    group.add_argument("--threads", type=count, default=0, metavar="N", help="of the net (default: measured once)")
+    group.add_argument(
+        "--threads", type=count, default=0, metavar="N", help="of the net (default: measured once)"
+    )
     group.add_argument(
         "--fit", choices=("letterbox", "stretch"), default="letterbox",
         help="how a picture is laid into the model's input (letterbox: no distortion)",

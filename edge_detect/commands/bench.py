@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `edge-detect bench`."""
     arguments.add_model(parser)
     parser.add_argument("-s", "--source", required=True, metavar="FILE", help="a video file")
-    parser.add_argument("--rounds", type=arguments.count, default=24, metavar="N", help="pairs of blocks (24)")
+    parser.add_argument(
+        "--rounds", type=arguments.count, default=24, metavar="N", help="pairs of blocks (24)"
+    )
     parser.add_argument(
         "--starts", type=arguments.count, default=5, metavar="N", help="pairs of program starts (5; 0: none)"
     )
@@ -66,8 +68,8 @@ def text_of(report: Report) -> str:
         f" ({report.loop_cpu_ms:.2f} / {report.bare_cpu_ms:.2f} ms a frame)\n"
         f"live rate                {report.live_rate_ratio:.3f} x the bare net"
         f" ({report.live_rate:.1f} / {report.bare_rate:.1f} a second)\n"
-        f"capture age              p50 {report.capture_age_p50_ms:.1f} ms, p95 {report.capture_age_p95_ms:.1f} ms"
-        f" (a frame every {report.frame_interval_ms:.1f} ms)\n"
+        f"capture age              p50 {report.capture_age_p50_ms:.1f} ms,"
+        f" p95 {report.capture_age_p95_ms:.1f} ms (a frame every {report.frame_interval_ms:.1f} ms)\n"
         f"invoke                   p50 {report.invoke_p50_ms:.1f} ms, p95 {report.invoke_p95_ms:.1f} ms\n"
         f"{start}stages, ms a frame       {stages}"
     )

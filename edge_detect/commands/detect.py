@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_model(parser)
     group = parser.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="one JSON object a picture on standard output")
-    group.add_argument("-o", "--output", metavar="DIR", help="annotated pictures there (one.jpg for a single one)")
+    group.add_argument(
+        "-o", "--output", metavar="DIR", help="annotated pictures there (one.jpg for a single one)"
+    )
 
 
 def main(options: argparse.Namespace) -> int:

@@ -35,7 +35,8 @@ def main(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(asdict(finding)), flush=True)
         else:
-            print(_paint(f"{finding.state:<5}", finding.state), f"{finding.what:<12} {finding.detail}", flush=True)
+            state = _paint(f"{finding.state:<5}", finding.state)
+            print(f"{state} {finding.what:<12} {finding.detail}", flush=True)
             if finding.fix:
                 print(f"      {'':<12} -> {finding.fix}", flush=True)
         worst = max(worst, finding.state == "fail")

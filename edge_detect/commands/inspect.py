@@ -188,12 +188,13 @@ def text_of(report: dict[str, Any]) -> str:
         if report["label_mismatch"]:
             lines.append(f"           {report['label_mismatch']}")
         lines.append(f"  runtime  {report['runtime']}")
-    lines += [f"  file     {report['bytes']} bytes, sha256 {report['sha256'][:16]}"] if report["bytes"] else []
+    if report["bytes"]:
+        lines.append(f"  file     {report['bytes']} bytes, sha256 {report['sha256'][:16]}")
     for i, row in enumerate(report.get("trials", ())):
         names = ", ".join(f"{offset}: {name}" for offset, name in row["label_by_offset"].items())
         lines.append(
-            f"  {'most sure' if i == 0 else 'less sure'}  {row['colour']} {row['fit']:<9}  best {row['best_score']:.2f},"
-            f" {row['found']} over 0.3   label by offset {names}"
+            f"  {'less sure' if i else 'most sure'}  {row['colour']} {row['fit']:<9}"
+            f"  best {row['best_score']:.2f}, {row['found']} over 0.3   label by offset {names}"
         )
     return "\n".join(lines)
 

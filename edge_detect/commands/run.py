@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from edge_detect.draw import Annotator
     from edge_detect.frame import Image
     from edge_detect.labels import Labels
-    from edge_detect.sinks import Sink
     from edge_detect.scene import Scene
+    from edge_detect.sinks import Sink
     from edge_detect.sinks.window import Window
     from edge_detect.sources import Source
 
@@ -61,7 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--snapshots", metavar="DIR", help="a picture there when something is seen")
     group = parser.add_argument_group("log")
     group.add_argument(
-        "--log-every", type=arguments.seconds, default=10.0, metavar="S", help="seconds between health lines (10)"
+        "--log-every",
+        type=arguments.seconds,
+        default=10.0,
+        metavar="S",
+        help="seconds between health lines (10)",
     )
     group.add_argument("--stats", metavar="FILE.csv", default="", help="health lines for a spreadsheet")
 
@@ -82,7 +86,8 @@ def main(options: argparse.Namespace) -> int:
     detect = Detector(model, options.confidence, fit=options.fit)
     drawing = Drawing(model.labels)
     name = uri.public(place)
-    log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, model.interpreter.runtime, model.threads)
+    runtime = model.interpreter.runtime
+    log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
     with ExitStack() as stack, stopping() as stop:
         sinks, idle = _open_sinks(options, stack, drawing, source, stop)
         fit_small_stream(source, detect)

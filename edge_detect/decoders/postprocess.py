@@ -110,7 +110,9 @@ def _from_outputs(signature: Signature) -> tuple[dict[str, int], str] | None:
         if by_value:
             return roles | by_value, "shapes, and values: class numbers are whole, scores are not"
         if by_name and set(by_name.values()) >= set(lists):
-            return roles | {k: by_name[k] for k in ("classes", "scores")}, "shapes, and the names of the outputs"
+            return roles | {
+                k: by_name[k] for k in ("classes", "scores")
+            }, "shapes, and the names of the outputs"
     return None
 
 

@@ -225,9 +225,7 @@ def cells(size: tuple[int, int]) -> npt.NDArray[np.float32]:
     return np.concatenate(parts).astype(np.float32)
 
 
-def from_grid(
-    boxes: npt.NDArray[np.float32], places: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def from_grid(boxes: npt.NDArray[np.float32], places: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Centres and sizes in pixels from values relative to their cells.
 
     Source: Ge et al., YOLOX, arXiv:2107.08430; the decoding of its reference head.

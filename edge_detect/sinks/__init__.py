@@ -57,5 +57,6 @@ def kind_of(output: str) -> str:
         if suffix in endings:
             return kind
     raise ConfigError(
-        f"--output {output}: expected a video (.mp4), a picture (.jpg), JSON Lines (.jsonl or -), or a folder/"
+        f"--output {output}: expected a video (.mp4), a picture (.jpg), JSON Lines (.jsonl or -),"
+        " or a folder/"
     )

@@ -58,7 +58,9 @@ class JsonLines:
         self._labels, self._live = labels, live
         self._encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
         try:
-            self._file: TextIO | None = sys.stdout if path == "-" else Path(path).open("w", encoding="utf-8")
+            self._file: TextIO | None = (
+                sys.stdout if path == "-" else Path(path).open("w", encoding="utf-8")  # noqa: SIM115
+            )
         except OSError as error:
             raise SinkError(f"{path}: cannot write: {error.strerror}") from error
 

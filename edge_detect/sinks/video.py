@@ -88,7 +88,9 @@ class Video:
         except OSError as error:
             raise SinkError(f"{self._path}: cannot write the video: {error.strerror}") from error
         if usage.free < min(RESERVE, usage.total // 4):
-            raise SinkError(f"{self._path}: disk full ({usage.free >> 20} MB left in {folder}); the video ends here")
+            raise SinkError(
+                f"{self._path}: disk full ({usage.free >> 20} MB left in {folder}); the video ends here"
+            )
 
     def close(self) -> None:
         writer, self._writer = self._writer, None

@@ -250,7 +250,7 @@ def _close(camera: Any, address: str) -> None:
 def _shut(camera: Any, address: str) -> None:
     try:
         camera.close()
-    except Exception as error:  # the top of a thread
+    except Exception as error:  # noqa: BLE001 the top of a thread
         log.warning("camera %s: while closing: %s", address, error)
 
 

@@ -43,7 +43,9 @@ class Pictures:
     def __iter__(self) -> Iterator[Frame]:
         files = find(self.address)
         if not files:
-            raise InputMissing(f"source '{self.address}': no picture there (expected JPEG, PNG, BMP, TIFF or WebP)")
+            raise InputMissing(
+                f"source '{self.address}': no picture there (expected JPEG, PNG, BMP, TIFF or WebP)"
+            )
         return read(files, self.rotation, self.flip)
 
 

@@ -63,7 +63,15 @@ def test_folder_gives_all_that_lies_below_it_in_order(save: Save, tmp_path: Path
     save("clip.mp4", b"hello")
     frames = list(open_source(str(tmp_path)))
 
-    assert names(tmp_path, tmp_path) == ["C.JPG", "a.png", "b.jpg", "c/d/e.JPEG", "d.webp", "e.tiff", "z/a.bmp"]
+    assert names(tmp_path, tmp_path) == [
+        "C.JPG",
+        "a.png",
+        "b.jpg",
+        "c/d/e.JPEG",
+        "d.webp",
+        "e.tiff",
+        "z/a.bmp",
+    ]
     assert [frame.number for frame in frames if frame] == list(range(7))
 
 
@@ -85,7 +93,9 @@ def test_glob_gives_the_files_that_match(save: Save, tmp_path: Path, pattern: st
     assert names(tmp_path / pattern, tmp_path) == found
 
 
-@pytest.mark.parametrize("name", ["what?.jpg", "[1].jpg", "a*b.jpg", "a b.jpg", "ä 猫.jpg", "a:b.jpg", "UP.JPG", "100%.jpg"])
+@pytest.mark.parametrize(
+    "name", ["what?.jpg", "[1].jpg", "a*b.jpg", "a b.jpg", "ä 猫.jpg", "a:b.jpg", "UP.JPG", "100%.jpg"]
+)
 @pytest.mark.parametrize("where", ["the file", "its folder"])
 def test_odd_names_are_read(
     save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: str
@@ -153,7 +163,9 @@ def test_no_picture_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, add
     with pytest.raises(InputMissing) as caught:
         list(open_source(address))
 
-    assert str(caught.value) == f"source '{address}': no picture there (expected JPEG, PNG, BMP, TIFF or WebP)"
+    assert (
+        str(caught.value) == f"source '{address}': no picture there (expected JPEG, PNG, BMP, TIFF or WebP)"
+    )
 
 
 def test_picture_that_went_away_is_told(save: Save) -> None:
@@ -199,15 +211,18 @@ def test_colours_arrive_as_blue_green_red(save: Save) -> None:
     assert frame.image.tolist() == red.tolist()
 
 
-def test_real_bitmap_with_a_later_header_shows_a_person(shared: Path) -> None:
+def test_real_bitmap_with_a_later_header_has_its_colours(shared: Path) -> None:
     (frame,) = Pictures(str(shared / "pictures/openmv_person.bmp"))
-    blue, green, red = (frame.image[..., channel].astype(float) for channel in range(3))
+    wall, shirt = frame.image[20:60, 20:60].mean((0, 1)), frame.image[320:340, 60:90].mean((0, 1))
 
-    assert np.corrcoef(blue.ravel(), green.ravel())[0, 1] > 0.8  # wrongly read, colours are noise
-    assert np.corrcoef(red.ravel(), green.ravel())[0, 1] > 0.8
+    assert frame.size == (400, 400)
+    assert wall.min() > 220  # white
+    assert shirt.argmax() == 1  # green
 
 
-@pytest.mark.parametrize("name", ["bird.bmp", "cat_720p.jpg", "grace_hopper.bmp", "kite_and_cold.jpg", "parrot.jpg"])
+@pytest.mark.parametrize(
+    "name", ["bird.bmp", "cat_720p.jpg", "grace_hopper.bmp", "kite_and_cold.jpg", "parrot.jpg"]
+)
 def test_real_pictures_are_read(shared: Path, name: str) -> None:
     (frame,) = Pictures(str(shared / "pictures" / name))
 

@@ -96,7 +96,9 @@ def test_fill_bytes_before_a_marker_belong_to_the_picture() -> None:
     assert found(filled + RICH, 5) == [filled, RICH]
 
 
-CUT_OFF = pytest.mark.parametrize("picture", [PLAIN, with_thumbnail(PLAIN, THUMBNAIL)], ids=["plain", "thumbnail"])
+CUT_OFF = pytest.mark.parametrize(
+    "picture", [PLAIN, with_thumbnail(PLAIN, THUMBNAIL)], ids=["plain", "thumbnail"]
+)
 
 
 @CUT_OFF

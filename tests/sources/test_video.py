@@ -57,10 +57,14 @@ def test_every_frame_comes_once_in_order(clip: Write) -> None:
     assert [frame.number for frame in frames] == list(range(FRAMES))
     assert [frame.time for frame in frames] == pytest.approx([number / 10 for number in range(FRAMES)])
     assert {(frame.size, frame.name) for frame in frames} == {((64, 48), str(path))}
-    assert np.abs(np.subtract(shades(Video(str(path))), [shade(number) for number in range(FRAMES)])).max() <= 3
+    assert (
+        np.abs(np.subtract(shades(Video(str(path))), [shade(number) for number in range(FRAMES)])).max() <= 3
+    )
 
 
-@pytest.mark.parametrize("name, codec", [("a.avi", "MJPG"), ("a.mkv", "mp4v"), ("a.mp4", "mp4v"), ("no ending", "MJPG")])
+@pytest.mark.parametrize(
+    "name, codec", [("a.avi", "MJPG"), ("a.mkv", "mp4v"), ("a.mp4", "mp4v"), ("no ending", "MJPG")]
+)
 def test_kinds_of_files_are_read(clip: Write, tmp_path: Path, name: str, codec: str) -> None:
     path = clip("a.avi" if "." not in name else name, codec).rename(tmp_path / name)
 
@@ -145,7 +149,9 @@ def test_frames_are_turned(clip: Write, rotation: int, flip: str, corner: tuple[
     assert frame.image[24, 24].mean() < 50
 
 
-@pytest.mark.parametrize("name", ["a:b.mp4", "pattern:1.mp4", "100%d.mp4", "ä 猫.mp4", "what?.mp4", "[1].mp4"])
+@pytest.mark.parametrize(
+    "name", ["a:b.mp4", "pattern:1.mp4", "100%d.mp4", "ä 猫.mp4", "what?.mp4", "[1].mp4"]
+)
 def test_odd_names_are_read(clip: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     clip().rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
@@ -188,7 +194,9 @@ def test_empty_file_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a"])
-@pytest.mark.parametrize("data", [b"hello\n" * 99, bytes(9999), os.urandom(99999)], ids=["text", "zeros", "noise"])
+@pytest.mark.parametrize(
+    "data", [b"hello\n" * 99, bytes(9999), os.urandom(99999)], ids=["text", "zeros", "noise"]
+)
 def test_what_is_no_video_is_told(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
 
