@@ -185,8 +185,8 @@ class _Still:
             return
         now = time.monotonic()
         sample = image[::16, ::16]  # a full comparison only where these agree
-        differs = self._last is None or not np.array_equal(sample, self._last[::16, ::16])
-        if differs or not np.array_equal(image, self._last):
+        last = self._last
+        if last is None or not (np.array_equal(sample, last[::16, ::16]) and np.array_equal(image, last)):
             self._last, self._since = image, now
         elif now - self._since > self._patience:
             seconds, self._last = now - self._since, None

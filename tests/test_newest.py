@@ -155,9 +155,12 @@ def test_end_of_a_source_that_does_not_reopen_ends_the_loop(newest: Open) -> Non
 def test_error_comes_after_the_last_good_frame(newest: Open, error: Exception, reopens: bool) -> None:
     numbers: list[int] = []
 
-    with pytest.raises(type(error)) as caught:
+    def watch() -> None:
         for frame in newest(Camera(([1, error],), reopens=reopens)):
-            numbers += [frame.number] if frame else []
+            numbers.extend([frame.number] if frame else [])
+
+    with pytest.raises(type(error)) as caught:
+        watch()
 
     assert caught.value is error
     assert numbers == [0]

@@ -16,6 +16,7 @@ from edge_detect.frame import Frame, Image
 from edge_detect.labels import Labels
 from edge_detect.scene import Scene
 from edge_detect.sinks import is_folder
+from edge_detect.sources import PICTURE_ENDINGS
 
 
 def save(image: Image, path: Path) -> None:
@@ -85,7 +86,10 @@ class Pictures:
 
 
 class Snapshots:
-    """An annotated picture when something is seen, at most one a second; an SD card is not for ever."""
+    """An annotated picture when something is seen; an SD card is not for ever.
+
+    Of a camera or a video at most one a second, of a folder of pictures each.
+    """
 
     def __init__(self, path: str, annotate: Annotate, labels: Labels, *, live: bool) -> None:
         self._folder = make_folder(path)
@@ -94,7 +98,7 @@ class Snapshots:
 
     def write(self, scene: Scene) -> None:
         frame = scene.frame
-        if not len(scene.detections) or frame.time - self._last < 1:
+        if not len(scene.detections) or 0 < frame.time - self._last < 1:
             return
         self._last = frame.time
         seen = sorted({self._labels[int(class_id)] for class_id in scene.detections.classes})
@@ -102,6 +106,8 @@ class Snapshots:
         save(self._annotate(scene, 0), self._folder / f"{self._stamp(frame)}-{words}.jpg")
 
     def _stamp(self, frame: Frame) -> str:
+        if frame.name.lower().endswith(PICTURE_ENDINGS):  # has no time, and would have the next one's name
+            return f"{frame.number:06d}"
         if not self._live:
             return f"{frame.time:010.3f}s"
         taken = datetime.fromtimestamp(time.time() - time.monotonic() + frame.time, UTC)

@@ -59,7 +59,8 @@ class Video:
                 number += 1
             if number == first:
                 raise SourceError(
-                    f"{self.address}: no frame can be read; not a video, or damaged (expected MP4, MKV, AVI, MJPEG ...)"
+                    f"{self.address}: no frame can be read; not a video, or damaged"
+                    " (expected MP4, MKV, AVI, MJPEG ...)"
                 )
             if not self.loop:
                 return

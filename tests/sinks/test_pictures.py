@@ -158,3 +158,15 @@ def test_a_snapshot_of_a_camera_carries_the_time_in_utc(snapshots: Callable[...,
 )
 def test_any_label_makes_a_name(snapshots: Callable[..., list[str]], label: str, end: str) -> None:
     assert snapshots(scene(BOX), labels=Labels((label,))) == [f"000000.000s-{end}.jpg"]
+
+
+def test_each_picture_of_a_folder_makes_a_snapshot(tmp_path: Path) -> None:
+    sink = Snapshots(str(tmp_path / "seen"), as_it_is, Labels(("cat",)), live=False)
+
+    for number, name in enumerate(("a/one.JPG", "b/one.jpg")):
+        sink.write(scene([[4, 4, 20, 20]], number=number, name=name))
+
+    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == [
+        "000000-cat.jpg",
+        "000001-cat.jpg",
+    ]

@@ -337,7 +337,11 @@ def test_reader_of_every_frame_hears_of_silence(pipe: Pipe, format: str) -> None
 
 
 def test_input_that_is_closed_is_told() -> None:
-    code = "from edge_detect.sources import open_source\ntry: list(open_source('-'))\nexcept OSError as e: print(e)"
+    code = (
+        "from edge_detect.sources import open_source\n"
+        "try: list(open_source('-'))\n"
+        "except OSError as e: print(e)"
+    )
     shell = f'"$0" -c "{code}" <&-'
     done = subprocess.run(["sh", "-c", shell, sys.executable], capture_output=True, text=True, check=True)
 

@@ -258,7 +258,8 @@ def test_what_is_no_stream_is_told_at_once(server: Server, newest: Start, path: 
         take(newest(Stream(server.at(path, "pi:S3cret@"), patience=1)))
 
     assert str(caught.value) == (
-        f"{server.at(path, 'pi:***@')}: no stream; is the camera on, and are address, user and password right?"
+        f"{server.at(path, 'pi:***@')}: no stream;"
+        " is the camera on, and are address, user and password right?"
     )
 
 
