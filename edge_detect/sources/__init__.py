@@ -123,7 +123,7 @@ def _place(text: str) -> tuple[str, str, dict[str, str]]:
 
 
 def _place_path(text: str, query: dict[str, str]) -> tuple[str, str, dict[str, str]]:
-    path = os.path.expanduser(text)
+    path = os.path.expanduser(text) if text.startswith("~/") else text
     if os.path.isdir(path) or (any(sign in text for sign in "*?[") and not os.path.exists(path)):
         return "pictures", path, query
     if not os.path.exists(path):

@@ -42,7 +42,10 @@ def test_drawn_street_comes_last_with_a_warning(plug: Plug, caplog: pytest.LogCa
 
     assert isinstance(open_source("auto"), Pattern)
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, "no camera found, showing the drawn street (pattern:); edge-detect doctor tells more")
+        (
+            logging.WARNING,
+            "no camera found, showing the drawn street (pattern:); edge-detect doctor tells more",
+        )
     ]
 
 

@@ -90,7 +90,9 @@ def test_text_names_a_source(text: str, source: Source) -> None:
     assert open_source(text) == source
 
 
-@pytest.mark.parametrize("text", ["pattern", "pattern:", "pattern?width=64&height=48", "pattern:?width=64&height=48"])
+@pytest.mark.parametrize(
+    "text", ["pattern", "pattern:", "pattern?width=64&height=48", "pattern:?width=64&height=48"]
+)
 def test_pattern_needs_no_more_than_its_name(text: str) -> None:
     source = open_source(text)
 
@@ -119,7 +121,10 @@ def test_address_of_a_file_may_be_written_in_full(folder: Path) -> None:
         ("csi:0?width=wide", "source 'csi:0?width=wide': width: expected int, got 'wide'"),
         ("pictures", "source 'pictures': address: expected one, got none"),
         ("pictures:?flip=h", "source 'pictures:?flip=h': address: expected one, got none"),
-        ("rtsp://u:p@h#turn=1", "source 'rtsp://u:***@h#turn=1': unknown setting 'turn', did you mean 'rotation'?"),
+        (
+            "rtsp://u:p@h#turn=1",
+            "source 'rtsp://u:***@h#turn=1': unknown setting 'turn', expected one of: address, flip, freeze, patience, rotation",
+        ),
         ("rtsp://u:a#b@h/x", "source 'rtsp://u:***@h/x': a # in user or password is written %23"),
     ],
 )
@@ -127,7 +132,7 @@ def test_wrong_name_says_what_was_expected(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         open_source(text)
 
-    assert str(caught.value).partition(", expected")[0] == message.partition(", expected")[0]
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
@@ -145,8 +150,12 @@ def test_path_that_leads_nowhere_is_told(text: str, named: str) -> None:
     assert str(caught.value) == f"source '{named}': no such file or folder"
 
 
-WORDS = st.sampled_from([*SCHEMES, "-", "/dev/video", "~", "*", "shots", "clip.mp4", "https", "0", "1e9", "inf"])
-FIELDS = st.sampled_from(["width", "height", "fps", "live", "rotation", "flip", "format", "address", "mode", "freeze"])
+WORDS = st.sampled_from(
+    [*SCHEMES, "-", "/dev/video", "~", "*", "shots", "clip.mp4", "https", "0", "1e9", "inf"]
+)
+FIELDS = st.sampled_from(
+    ["width", "height", "fps", "live", "rotation", "flip", "format", "address", "mode", "freeze"]
+)
 NAMES = st.builds(
     lambda scheme, address, query, sign: f"{scheme}:{address}{sign}{query}",
     WORDS,
@@ -160,6 +169,8 @@ NAMES = st.builds(
 
 @given(st.text() | NAMES | WORDS)
 @example("~\ud800")
+@example("~\0")
+@example("~/\ud800*")
 @example("\0?")
 @example("rtsp://[")
 @example("file:" + "../" * 2000)
@@ -198,14 +209,17 @@ def test_source_says_what_it_is(source: Source, live: bool, reopens: bool) -> No
 
 
 @pytest.mark.parametrize(
-    "source, wants", [(Csi(), True), (Csi(small_width=320, small_height=240), False), (V4l2(), False), (Pattern(), False)]
+    "source, wants",
+    [(Csi(), True), (Csi(small_width=320, small_height=240), False), (V4l2(), False), (Pattern(), False)],
 )
 def test_camera_that_can_make_a_small_picture_is_asked_for_one(source: Source, wants: bool) -> None:
     assert wants_small(source) is wants
 
 
 def test_naming_a_source_does_not_load_the_others() -> None:
-    code = "import sys; from edge_detect.sources import open_source; open_source('pattern'); print(*sys.modules)"
+    code = (
+        "import sys; from edge_detect.sources import open_source; open_source('pattern'); print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     loaded = {name for name in done.stdout.split() if name.startswith("edge_detect.sources.")}

@@ -86,10 +86,17 @@ def add(root: Path, number: int, name: str | None, index: str | None = "0") -> N
 def test_devices_are_usb_cameras_in_order(tmp_path: Path) -> None:
     add(tmp_path, 10, "HD Webcam"), add(tmp_path, 9, "C920")
     add(tmp_path, 0, "unicam-image"), add(tmp_path, 1, "rp1-cfe-csi2_ch0"), add(tmp_path, 2, "pispbe-input")
-    add(tmp_path, 13, "bcm2835-isp-output0"), add(tmp_path, 19, "rpivid"), add(tmp_path, 3, "bcm2835-codec-decode")
+    (
+        add(tmp_path, 13, "bcm2835-isp-output0"),
+        add(tmp_path, 19, "rpivid"),
+        add(tmp_path, 3, "bcm2835-codec-decode"),
+    )
     (tmp_path / "dev/video").touch(), (tmp_path / "dev/vbi0").touch()
 
-    assert devices(tmp_path / "dev", tmp_path / "sys") == [f"{tmp_path}/dev/video9", f"{tmp_path}/dev/video10"]
+    assert devices(tmp_path / "dev", tmp_path / "sys") == [
+        f"{tmp_path}/dev/video9",
+        f"{tmp_path}/dev/video10",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +148,9 @@ def test_device_that_is_no_camera_is_told() -> None:
     with pytest.raises(SourceError) as caught:
         next(iter(open_source(f"v4l2:{NODE}")))
 
-    assert str(caught.value) == f"{NODE}: cannot be opened; in use by another program, or not a capture device"
+    assert (
+        str(caught.value) == f"{NODE}: cannot be opened; in use by another program, or not a capture device"
+    )
 
 
 def test_device_without_permission_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
