@@ -116,6 +116,19 @@ def test_yolox_without_its_decoding_lands_on_the_frame(open_detector: Open, size
     assert "boxes are relative to their cells" in detect.model.card.reason
 
 
+@pytest.mark.parametrize(
+    "odd", [(np.nan, 5, 8, 8), (np.inf, 5, 8, 8), (50, 50, -0.01, 8)], ids=["NaN", "infinite", "just below 0"]
+)
+def test_one_odd_row_does_not_make_a_yolox_undecoded(open_detector: Open, odd: tuple[float, ...]) -> None:
+    values = layouts.yolov5(TRUTH, (96, 96), 2, pixels=True, per_cell=1)
+    values[0, -1, :4] = odd
+
+    detect = open_detector(build([Output(values)], size=(96, 96)))
+
+    assert_found(detect(FRAME))
+    assert "relative" not in detect.model.card.reason
+
+
 def test_yolox_wants_plain_pixels_in_bgr(open_detector: Open) -> None:
     values = layouts.yolov5(TRUTH, (96, 96), 80, pixels=True, per_cell=1)
 
