@@ -25,16 +25,11 @@ class Uri:
     query: dict[str, str] = field(default_factory=dict)
 
 
-def parse(text: str, *, keep_query: bool = False) -> Uri:
-    """The parts of `csi:0?width=640`, `rtsp://host/path` or a bare path.
-
-    Args:
-        text: As the user wrote it.
-        keep_query: Leave the query in the address; it belongs to the other side (a web camera).
-    """
+def parse(text: str) -> Uri:
+    """The parts of `csi:0?width=640`, or of a bare path, in which a `?` is a sign like another."""
     match = _SCHEME.match(text)
     scheme, rest = (match[1], text[match.end() :]) if match else ("", text)
-    if not scheme or keep_query:
+    if not scheme:
         return Uri(scheme, rest)
     address, _, query = rest.partition("?")
     return Uri(scheme, address, settings(query))

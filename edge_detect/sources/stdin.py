@@ -171,7 +171,7 @@ def _end(data: bytearray) -> Generator[bytes, None, tuple[int, bool]]:
             while not (found := _MARKER.search(data, at)):
                 at = max(at, len(data) - 1)
                 yield b""
-            segment = at = found.start()
+            at = found.start()
 
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # behind entropy-coded data

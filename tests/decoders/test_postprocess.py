@@ -37,19 +37,17 @@ def heads(columns: int = 4) -> tuple[layouts.Array, layouts.Array]:
     return anchors, scores
 
 
-@pytest.mark.parametrize("n", [2, 4, 10, 25, 40, 100])
 @pytest.mark.parametrize(
-    ("stem", "suffixes"),
-    [("TFLite_Detection_PostProcess", TF1), ("StatefulPartitionedCall", TF2)],
-    ids=["TF1", "TF2"],
+    ("order", "stem", "suffixes", "n"),
+    [("TF1", "TFLite_Detection_PostProcess", TF1, n) for n in (4, 10, 25, 100)]
+    + [("TF2", "StatefulPartitionedCall", TF2, n) for n in (2, 10, 40, 100)],
 )
 def test_both_orders_land_on_the_frame(
-    open_detector: Open, stem: str, suffixes: dict[str, str], n: int
+    open_detector: Open, order: str, stem: str, suffixes: dict[str, str], n: int
 ) -> None:
     detect = open_detector(build(outputs(stem, suffixes, n), size=SIZE))
 
     assert_found(detect(FRAME), layouts.of_classes(0, 16))
-    order = "TF1" if suffixes is TF1 else "TF2"
     assert detect.model.card.layout == f"SSD with TFLite_Detection_PostProcess, {order} order"
 
 
@@ -68,7 +66,7 @@ def test_names_decide_when_scores_look_like_class_numbers(
     assert_found(detect(FRAME), detections.make(TRUTH.boxes, [1, 1], [0, 0]))
 
 
-@pytest.mark.parametrize("order", list(permutations(range(4)))[::3], ids=str)
+@pytest.mark.parametrize("order", list(permutations(range(4)))[::5], ids=str)
 def test_values_decide_when_names_say_nothing(open_detector: Open, order: Sequence[int]) -> None:
     given = outputs("", {"boxes": "w", "classes": "x", "scores": "y", "count": "z"})
 
@@ -119,10 +117,15 @@ def test_a_model_without_count_gives_all_its_rows(open_detector: Open, suffixes:
     assert_found(detect(FRAME), layouts.of_classes(0, 16))
 
 
-def test_rows_behind_the_count_are_not_read(open_detector: Open) -> None:
-    detect = open_detector(build(outputs("x", TF1, count=np.array([1.0])), size=SIZE))
+@pytest.mark.parametrize("turned", [1, -1], ids=["count last", "count first"])
+def test_rows_behind_the_count_are_not_read(open_detector: Open, turned: int) -> None:
+    detect = open_detector(build(outputs("x", TF1, count=np.array([1.0]))[::turned], size=SIZE))
 
     assert_found(detect(FRAME), detections.make(TRUTH.boxes[:1], TRUTH.scores[:1], [0]))
+
+
+def test_a_score_just_on_the_threshold_is_told(open_detector: Open) -> None:
+    assert len(open_detector(build(outputs("x", TF1), size=SIZE), 0.5)(FRAME)) == 2
 
 
 def test_a_count_of_zero_is_nothing(open_detector: Open) -> None:
@@ -161,11 +164,16 @@ def test_shapes_that_are_wrong_until_the_first_run_do_not_matter(open_detector: 
 
 
 @pytest.mark.parametrize(
-    "behind",
-    ["", "reshape", "quantize", "quantize dequantize", "reshape quantize"],
-    ids=lambda s: s or "bare",
+    ("order", "behind"),
+    [
+        pytest.param((0, 1, 2, 3), "", id="bare"),
+        pytest.param((2, 0, 3, 1), "", id="shuffled"),
+        pytest.param((1, 3, 0, 2), "reshape", id="reshape"),
+        pytest.param((3, 2, 1, 0), "quantize", id="quantize"),
+        pytest.param((2, 0, 3, 1), "quantize dequantize", id="quantize, dequantize"),
+        pytest.param((0, 2, 1, 3), "reshape quantize", id="reshape, quantize"),
+    ],
 )
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0, 3, 1), (3, 2, 1, 0)], ids=str)
 def test_the_operator_itself_tells_which_output_is_which(
     open_detector: Open, order: Sequence[int], behind: str
 ) -> None:
@@ -218,3 +226,11 @@ def signature(*shapes: tuple[int, ...]) -> Signature:
 )
 def test_other_outputs_are_not_taken_for_it(shapes: list[tuple[int, ...]]) -> None:
     assert postprocess.match(signature(*shapes)) is None
+
+
+def test_lists_of_no_scores_are_not_taken_for_it() -> None:
+    given = signature((1, 10, 4), (1, 10), (1, 10), (1,))
+    given.samples[1][:] = 3  # class numbers, but the other list is beyond 1
+    given.samples[2][:] = 7.5
+
+    assert postprocess.match(given) is None

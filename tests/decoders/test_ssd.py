@@ -126,6 +126,12 @@ def test_constant_anchors_may_be_corners() -> None:
     np.testing.assert_allclose(made, [[0.2, 0.4, 0.2, 0.4], [0.5, 0.5, 1, 1]], atol=1e-6)
 
 
+def test_constant_anchors_may_be_higher_and_narrower_than_their_places() -> None:
+    centres = np.array([[0.1, 0.5, 0.3, 0.2], [0.2, 0.9, 0.4, 0.3]], np.float32)
+
+    np.testing.assert_array_equal(ssd.constant_anchors(centres), centres)
+
+
 @pytest.mark.parametrize(("dtype", "zero_point"), [("uint8", 179), ("int8", 51)])
 def test_quantized_heads_land_on_the_frame(open_detector: Open, dtype: str, zero_point: int) -> None:
     boxes, scores = heads(variances=(1.0, 1.0))
@@ -169,6 +175,17 @@ def test_logits_of_a_pytorch_head_go_through_a_softmax(open_detector: Open) -> N
     assert_found(detect(FRAME), pixels=0.3, score=2e-3)
 
 
+@pytest.mark.parametrize("activation", ["none", "sigmoid"])
+def test_a_score_just_on_the_threshold_is_told(open_detector: Open, activation: str) -> None:
+    boxes, scores = heads()
+    if activation == "sigmoid":
+        scores.values = layouts.logits(scores.values)
+
+    found = open_detector(build([boxes, scores, constant()], size=SIZE), 0.5)(FRAME)
+
+    np.testing.assert_allclose(found.scores, [0.75, 0.5], atol=1e-4)
+
+
 @pytest.mark.parametrize("columns", [1, 4], ids=["one column", "as many columns as labels"])
 def test_heads_may_lack_a_background(open_detector: Open, columns: int) -> None:
     last = columns - 1
@@ -202,6 +219,7 @@ def test_a_head_of_four_columns_is_told_from_its_offsets_by_its_name(open_detect
 def test_a_head_of_four_columns_is_told_from_its_offsets_by_its_values(open_detector: Open) -> None:
     boxes, scores = heads(columns=4)
     boxes.name, scores.name = "Identity", "Identity_1"
+    boxes.values[0, -1] = -2 * boxes.values.max()  # offsets lie on both sides of 0
 
     detect = open_detector(build([scores, boxes, constant()], size=SIZE))
 

@@ -117,6 +117,7 @@ def test_picture_that_was_cut_off_early_takes_one_other_along_at_most(picture: b
 
         assert pictures[-count:] == [RICH] * count, length
         assert len(pictures) <= count + 2
+        assert THUMBNAIL not in pictures or length < len(THUMBNAIL) + 20  # cut within its segment
 
 
 @given(st.binary(max_size=300), st.integers(1, 400))

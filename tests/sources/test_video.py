@@ -230,6 +230,18 @@ def test_frames_of_a_cut_off_avi_come_as_far_as_they_go(clip: Write, live: bool)
     assert [frame.number for frame in frames] == list(range(len(frames)))
 
 
+def test_video_without_a_frame_is_told(clip: Write) -> None:
+    path = clip("a.avi", "MJPG")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"movi") + 4])
+
+    with pytest.raises(SourceError) as caught:
+        list(Video(str(path)))
+
+    expected = "no frame can be read; not a video, or damaged (expected MP4, MKV, AVI, MJPEG ...)"
+    assert str(caught.value) == f"{path}: {expected}"
+
+
 def test_video_that_is_gone_when_it_begins_again_is_told(clip: Write) -> None:
     path = clip(frames=2)
     frames = iter(Video(str(path), loop=True))
