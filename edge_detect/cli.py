@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -113,11 +114,21 @@ def _join_dashes(words: Sequence[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code."""
+    code = _answer(list(sys.argv[1:] if arguments is None else arguments))
+    if any(thread.name.startswith("capture ") for thread in threading.enumerate()):
+        # a camera that hangs in native code would abort the process when it comes back at the end
+        logging.shutdown()
+        os._exit(code)
+    return code
+
+
+def _answer(words: list[str]) -> int:
+    """Does what the words say, and tells what goes wrong in one line."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no error
     try:
         try:
-            return _obey(list(sys.argv[1:] if arguments is None else arguments))
+            return _obey(words)
         except KeyboardInterrupt:
             _forget_output()  # who reads it may have stopped, and we are to end at once
             return 130

@@ -142,10 +142,13 @@ def test_boxes_are_clipped_to_the_frame(open_detector: Open) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_what_lies_in_the_bars_alone_is_nothing(open_detector: Open, n: int) -> None:
-    detect = open_detector(end_to_end([[0.1, 0.0, 0.9, 0.2], [0.1, 0.8, 0.9, 1.0]][:n]))
+@pytest.mark.parametrize("high", [False, True], ids=["bars above", "bars beside"])
+def test_what_lies_in_the_bars_alone_is_nothing(open_detector: Open, high: bool, n: int) -> None:
+    boxes = np.array([[0.1, 0.0, 0.9, 0.2], [0.1, 0.8, 0.9, 1.0]])[:n]
+    image = FRAME.image.swapaxes(0, 1) if high else FRAME.image
+    detect = open_detector(end_to_end(boxes[:, [1, 0, 3, 2]] if high else boxes))
 
-    found = detect(FRAME)
+    found = detect(Frame(np.ascontiguousarray(image), 0.0, 0))
 
     assert (len(found), found.boxes.shape) == (0, (0, 4))
 
@@ -197,9 +200,11 @@ def test_a_model_that_suppresses_by_itself_is_believed_and_sorted(open_detector:
     np.testing.assert_allclose(found.scores, [0.9, 0.7, 0.5])
 
 
-@pytest.mark.parametrize(("overlap", "n"), [(0.5, 2), (0.7, 3)])
+@pytest.mark.parametrize(
+    ("options", "rows"), [({}, [0, 2]), ({"overlap": 0.7}, [0, 1, 2])], ids=["as usual", "0.7"]
+)
 def test_overlapping_boxes_of_a_class_are_suppressed_above_the_limit(
-    open_detector: Open, overlap: float, n: int
+    open_detector: Open, options: dict[str, float], rows: list[int]
 ) -> None:
     boxes = [[40, 20, 120, 80], [60, 20, 140, 80], [60, 20, 140, 80]]  # IoU .6, and another class
     truth = detections.make(boxes, [0.9, 0.8, 0.7], [0, 0, 1])
@@ -207,9 +212,17 @@ def test_overlapping_boxes_of_a_class_are_suppressed_above_the_limit(
     values[:3, :4] = layouts.centred(layouts.in_input(truth.boxes, SIZE))
     values[[0, 1, 2], [4, 4, 5]] = truth.scores
 
-    found = open_detector(build([Output(values.T[None])], size=SIZE), overlap=overlap)(FRAME)
+    found = open_detector(build([Output(values.T[None])], size=SIZE), **options)(FRAME)
 
-    assert_found(found, truth.pick([0, 1, 2] if n == 3 else [0, 2]))
+    assert_found(found, truth.pick(rows))
+
+
+def test_what_is_less_sure_than_a_fifth_is_not_told_unless_asked(save: Callable[..., Path]) -> None:
+    boxes = [[0.1, 0.4, 0.3, 0.6], [0.5, 0.4, 0.7, 0.6]]
+
+    detect = Detector(open_model(save(end_to_end(boxes, [0.21, 0.19])), threads=1))
+
+    assert detect(FRAME).scores.tolist() == [pytest.approx(0.21)]
 
 
 def test_each_stage_is_timed(open_detector: Open) -> None:

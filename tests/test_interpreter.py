@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,27 @@ def test_standard_error_is_given_back_after_a_refusal(save: Save, capfd: pytest.
     os.write(2, b"mine again\n")
 
     assert capfd.readouterr().err == "mine again\n"
+
+
+def test_nothing_stays_open_behind_an_interpreter(save: Save) -> None:
+    path = str(save(build([Output(VALUES)])))
+    Interpreter(path)
+    before = len(os.listdir("/proc/self/fd"))
+
+    for _ in range(3):
+        Interpreter(path)
+
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_program_without_standard_error_opens_a_model_too(save: Save) -> None:
+    code = "import os, sys; os.close(2); from edge_detect.interpreter import Interpreter; Interpreter(sys.argv[1])"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(save(build([Output(VALUES)])))], timeout=30, check=False
+    )
+
+    assert done.returncode == 0
 
 
 def test_no_runtime_at_all_is_told_one_by_one(fresh_runtime: None, monkeypatch: pytest.MonkeyPatch) -> None:

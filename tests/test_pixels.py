@@ -111,14 +111,25 @@ def test_a_picture_of_part_of_an_array_is_laid() -> None:
     np.testing.assert_array_equal(found, PICTURE[:, 8:24, ::-1])
 
 
-def test_resizing_keeps_the_average_of_a_whole_ratio() -> None:
-    image = np.zeros((4, 4, 3), np.uint8)
-    image[::2] = 200
+@pytest.mark.parametrize("axis", [0, 1], ids=["rows", "columns"])
+def test_resizing_by_a_whole_ratio_averages(axis: int) -> None:
+    image = np.zeros((6, 6, 3), np.uint8)
+    image.swapaxes(0, axis)[1::3] = 210  # the middle one of three, which is all that linear sees
     into = np.empty((2, 2, 3), np.uint8)
 
     pixels.resize(image, (2, 2), into)
 
-    assert set(into.ravel().tolist()) == {100}
+    assert set(into.ravel().tolist()) == {70}
+
+
+@pytest.mark.parametrize("shape", [(6, 7, 3), (7, 6, 3)], ids=["wide", "high"])
+def test_resizing_by_another_ratio_takes_what_lies_nearest(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    into = np.empty((2, 2, 3), np.uint8)
+
+    pixels.resize(image, (2, 2), into)
+
+    np.testing.assert_array_equal(into, cv2.resize(image, (2, 2)))
 
 
 def plain_suppression(

@@ -78,6 +78,6 @@ def test_what_holds_no_secret_is_shown_as_it_is(text: str) -> None:
     assert uri.public(text) == text
 
 
-@given(st.text(st.characters(exclude_characters="/", exclude_categories=["Z", "C"])))
+@given(st.text(st.characters(exclude_categories=["Z", "C"])))
 def test_no_password_is_shown(inside: str) -> None:
     assert SECRET not in uri.public(f"rtsp://admin:{inside}{SECRET}{inside}@10.0.0.7:554/live?user=me")
