@@ -222,7 +222,6 @@ class Graph:
             zipfile.BadZipFile,
             OSError,
             ValueError,
-            NotImplementedError,
             RuntimeError,
             EOFError,
             zlib.error,
