@@ -7,6 +7,7 @@
     │   └── SourceLost                   a camera that is to stay went away           exit 69
     ├── ModelError (ValueError)          a model is not one that we can run           exit 1
     ├── SinkError (OSError)              an output cannot be opened or written        exit 74
+    ├── DatasetError (ValueError)        a training set contradicts itself            exit 1
     └── InputMissing (OSError)           a named file is not there or not readable    exit 66
 
 The codes above 2 are those of sysexits.h: EX_NOINPUT, EX_UNAVAILABLE, EX_IOERR.
@@ -47,6 +48,10 @@ class SinkError(EdgeDetectError, OSError):
     """An output cannot be opened or written."""
 
     exit_code = 74
+
+
+class DatasetError(EdgeDetectError, ValueError):
+    """A training set is not one, or contradicts itself."""
 
 
 class InputMissing(EdgeDetectError, OSError):

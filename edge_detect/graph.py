@@ -135,6 +135,15 @@ class Graph:
         """The written shape of a tensor; wrong for some files until the first run."""
         return tuple(self._tensors[tensor].numbers(0, "<i4").tolist())
 
+    def dtype(self, tensor: int) -> str:
+        """The type of a tensor; `type 18` for one that has no name here."""
+        number = int(self._tensors[tensor].number(1, "b"))
+        return TYPES.get(number, f"type {number}")
+
+    def name(self, tensor: int) -> str:
+        """The name of a tensor."""
+        return self._tensors[tensor].text(3)
+
     def constant(self, tensor: int) -> npt.NDArray[Any] | None:
         """The values of a tensor that is written in the file, in real numbers; None for others."""
         row = self._tensors[tensor]
@@ -187,21 +196,38 @@ class Graph:
             return None
         return None
 
+    def _detector_options(self) -> Table | None:
+        """MediaPipe's ObjectDetectorOptions."""
+        main = self._subgraph_metadata()
+        for custom in main.tables(9) if main else ():
+            if custom.text(0) == "DETECTOR_METADATA":
+                data = custom.numbers(1, "u1").tobytes()
+                return Table(data, _unpack("<I", data, 0))
+        return None
+
     def anchors(self) -> npt.NDArray[np.float32] | None:
         """(n, 4) centre y, centre x, height, width from MediaPipe's metadata; None without it."""
         try:
-            main = self._subgraph_metadata()
-            for custom in main.tables(9) if main else ():
-                if custom.text(0) == "DETECTOR_METADATA":
-                    data = custom.numbers(1, "u1").tobytes()
-                    options = Table(data, _unpack("<I", data, 0)).table(1)
-                    schema = options.table(0) if options else None
-                    rows = schema.tables(0) if schema else iter(())
-                    order = (1, 0, 3, 2)  # the schema writes x, y, width, height
-                    return np.array([[r.number(i, "f") for i in order] for r in rows], np.float32)
+            options = self._detector_options()
+            fixed = options.table(1) if options else None
+            schema = fixed.table(0) if fixed else None
+            rows = list(schema.tables(0)) if schema else []
+            order = (1, 0, 3, 2)  # the schema writes x, y, width, height
+            return np.array([[r.number(i, "f") for i in order] for r in rows], np.float32) if rows else None
         except (struct.error, ValueError, IndexError):
             return None
-        return None
+
+    def decoding(self) -> tuple[tuple[float, float], bool] | None:
+        """(variances of centre and size, whether scores are logits) from MediaPipe's metadata."""
+        try:
+            options = self._detector_options()
+            told = options.table(2) if options else None
+            scales = (told.number(6, "f"), told.number(8, "f")) if told else ()
+            if told is None or not all(0 < scale < 1e4 for scale in scales):
+                return None
+            return (round(1 / scales[0], 6), round(1 / scales[1], 6)), bool(told.number(11, "B"))
+        except (struct.error, ValueError, IndexError):
+            return None
 
     def attachments(self) -> dict[str, bytes]:
         """The files in the zip archive at the end of the file, by name."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CARD_FORMAT = 1  # raised whenever files are read in another way
+CARD_FORMAT = 2  # raised whenever files are read in another way
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ def read(graph: Graph, given: Tensor, outputs: tuple[Tensor, ...], samples: Arra
         roles(graph),
         class_count(graph) or len(labels),
         anchors(graph, outputs),
+        graph.decoding(),
     )
     found = decoders.match(signature)
     if found is None:

@@ -28,6 +28,7 @@ class Signature:
         roles: Position of `boxes`, `classes`, `scores`, `count`, where the graph itself tells.
         classes: Number of classes that the graph or the embedded labels tell; 0 when unknown.
         anchors: Anchors by where they were found: `metadata`, or `output N` for a constant one.
+        decoding: Variances of centre and size, and whether scores are logits, where the file tells.
     """
 
     size: tuple[int, int]
@@ -36,6 +37,7 @@ class Signature:
     roles: dict[str, int] = field(default_factory=dict)
     classes: int = 0
     anchors: dict[str, Anchors] = field(default_factory=dict)
+    decoding: tuple[tuple[float, float], bool] | None = None
 
     def real(self, position: int) -> npt.NDArray[np.float32]:
         """Real values of a sample."""

@@ -108,13 +108,17 @@ def match(signature: Signature) -> tuple[str, dict[str, Any]] | None:
         return None
     low, high = signature.bounds(scores)
     probable = low >= -0.02 and high <= 1.02
+    activation = "none" if probable else "softmax" if x_first else "sigmoid"
+    if signature.decoding:
+        variances, logits = signature.decoding
+        activation = "sigmoid" if logits else "none"
     return "ssd", {
         "boxes": boxes,
         "scores": scores,
         "variances": variances,
         "x_first": x_first,
         "background": columns > 1 and signature.classes != columns,
-        "activation": "none" if probable else "softmax" if x_first else "sigmoid",
+        "activation": activation,
         "source": source,
         "why": f"{n} rows of 4 offsets and {columns} scores; anchors: {source}",
     }

@@ -125,15 +125,18 @@ class Pattern:
             left, top, right, bottom = self._place(actor, seconds)
             if right > 0 and left < self.width:
                 brush = Brush(image, left, top, right - left, bottom - top, facing_left=actor.speed < 0)
-                stride = math.sin(seconds * 9 * max(0.6, abs(actor.speed) * 8) + actor.start * 9)
-                _DRAW[actor.label](brush, actor, stride)
+                _DRAW[actor.label](brush, actor, _stride(actor, seconds))
         return image
 
     def truth(self, number: int) -> list[Truth]:
         """What a frame shows, before it is turned: things of which at least a third is inside."""
         found = []
+        seconds = number / (self.fps or 25.0)
         for actor in self._cast:
-            left, top, right, bottom = self._place(actor, number / (self.fps or 25.0))
+            left, top, right, bottom = self._place(actor, seconds)
+            if actor.label == "person":
+                first, last = _reach(_stride(actor, seconds), facing_left=actor.speed < 0)
+                left, right = left + first * (right - left), left + last * (right - left)
             inside = min(right, self.width) - max(left, 0)
             if inside >= (right - left) / 3:
                 found.append(Truth(actor.label, (max(left, 0), top, min(right, self.width), bottom)))
@@ -147,6 +150,20 @@ class Pattern:
         left = along * way - wide
         bottom = actor.feet * self.height
         return left, bottom - tall, left + wide, bottom
+
+
+def _stride(actor: Actor, seconds: float) -> float:
+    """How far the legs are apart, -1 to 1."""
+    return math.sin(seconds * 9 * max(0.6, abs(actor.speed) * 8) + actor.start * 9)
+
+
+def _reach(stride: float, *, facing_left: bool) -> tuple[float, float]:
+    """From where to where a walking person is drawn, in parts of the widest step."""
+    thick = 0.025 / 0.42  # half a limb: parts of the height are wider than parts of the width
+    feet = [0.5 + 0.3 * side for side in (stride, -stride)]
+    tips = [0.28, 0.72, *feet, *(foot + 0.14 for foot in feet), 0.58 - 0.38 * stride, 0.6 + 0.34 * stride]
+    first, last = max(0.0, min(tips) - thick), min(1.0, max(tips) + thick)
+    return (1 - last, 1 - first) if facing_left else (first, last)
 
 
 def _cast(seed: int, count: int) -> tuple[Actor, ...]:

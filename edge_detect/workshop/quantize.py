@@ -1,0 +1,224 @@
+"""Quantize: one float `.tflite` file in every scheme of the house, by recipes for ai-edge-quantizer.
+
+The ranges are ours (`calibration`), the arithmetic of scales and the rewriting of the file are
+its. Only what the runtime can run is written; the rest is refused with the reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge_detect.errors import ConfigError, ModelError
+from edge_detect.graph import Graph
+from edge_detect.workshop.calibration import Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How the numbers of a file are stored and computed.
+
+    Attributes:
+        name: As on the command line.
+        weights: Bits of the weights.
+        activations: Bits of the activations; 0 leaves them real.
+        what: For people.
+        float16: Whether weights are halves.
+        dynamic: Whether activations are quantized anew in every run.
+    """
+
+    name: str
+    weights: int
+    activations: int
+    what: str
+    float16: bool = False
+    dynamic: bool = False
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether it needs calibration pictures."""
+        return self.activations > 0
+
+
+SCHEMES = {
+    scheme.name: scheme
+    for scheme in (
+        Scheme("float32", 32, 0, "as trained"),
+        Scheme("float16", 16, 0, "weights as halves, computed in float32", float16=True),
+        Scheme("dynamic", 8, 0, "int8 weights, activations quantized at run time", dynamic=True),
+        Scheme("int8", 8, 8, "int8 weights and activations, integer in and out"),
+        Scheme("int16x8", 8, 16, "int8 weights, int16 activations"),
+        Scheme("int4", 4, 8, "int4 convolution weights (depthwise int8), int8 activations"),
+        Scheme("dynamic-int4", 4, 0, "int4 weights (depthwise int8), computed in float32", dynamic=True),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Widened:
+    """Layers that are kept wider than the rest.
+
+    Attributes:
+        pattern: Regular expression that their tensors' names match.
+        bits: 16 for int16 activations, 32 for no quantization at all.
+    """
+
+    pattern: str
+    bits: int = 32
+
+
+def quantize(
+    data: bytes,
+    scheme: Scheme,
+    ranges: Ranges | None = None,
+    *,
+    per_channel: bool = True,
+    wider: Sequence[Widened] = (),
+    weights: str = "min-max",
+) -> bytes:
+    """The file in a scheme.
+
+    Args:
+        data: A float32 `.tflite`.
+        scheme: One of `SCHEMES`.
+        ranges: Of every tensor, for schemes that are calibrated.
+        per_channel: Whether each output channel of a convolution has a scale of its own.
+        wider: Layers that stay wider.
+        weights: How weight scales are found: `min-max`, `mse` or `octav`.
+
+    Raises:
+        ConfigError: The scheme cannot be combined so.
+        ModelError: The file cannot be quantized so.
+    """
+    if scheme.name == "float32":
+        return data
+    if scheme.calibrated and ranges is None:
+        raise ConfigError(f"--scheme {scheme.name}: expected --calibrate DATA, got none")
+    from ai_edge_quantizer import quantizer as library
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            worker = library.Quantizer(bytearray(data))
+            for change in _recipe(scheme, per_channel=per_channel, wider=wider, weights=weights):
+                change(worker)
+            result = worker.quantize(
+                _calibration(ranges) if scheme.calibrated and ranges else None, enable_progress_report=False
+            )
+    except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError) as error:
+        raise ModelError(f"cannot be quantized to {scheme.name}: {_first_line(error)}") from error
+    return inlined(bytes(result.quantized_model))
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+
+
+def _calibration(ranges: Ranges) -> dict[str, Any]:
+    shape = (1, 1, 1, 1)  # one range for a whole tensor, as the library writes it
+    return {
+        name: {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
+        for name, (low, high) in ranges.items()
+    }
+
+
+def _recipe(
+    scheme: Scheme, *, per_channel: bool, wider: Sequence[Widened], weights: str
+) -> list[Callable[[Any], None]]:
+    """Calls on the library's quantizer, the later ones stronger."""
+    from ai_edge_quantizer import qtyping
+    from ai_edge_quantizer.recipe import AlgorithmName
+
+    names = qtyping.TFLOperationName
+    grain = qtyping.QuantGranularity.CHANNELWISE if per_channel else qtyping.QuantGranularity.TENSORWISE
+    algorithm = {
+        "min-max": AlgorithmName.MIN_MAX_UNIFORM_QUANT, "mse": AlgorithmName.MSE, "octav": AlgorithmName.OCTAV,
+    }[weights]  # fmt: skip
+    weighted = (names.CONV_2D, names.DEPTHWISE_CONV_2D, names.FULLY_CONNECTED)
+
+    def static(pattern: str, bits: int, weight_bits: int, operation: Any, method: Any) -> Callable[[Any], None]:
+        return lambda worker: worker.add_static_config(pattern, operation, bits, weight_bits, grain, method)
+
+    def cast(worker: Any) -> None:
+        half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+        worker.update_quantization_recipe(
+            ".*",
+            names.ALL_SUPPORTED,
+            qtyping.OpQuantizationConfig(weight_tensor_config=half, explicit_dequantize=True),
+            AlgorithmName.FLOAT_CASTING,
+        )
+
+    plain = AlgorithmName.MIN_MAX_UNIFORM_QUANT
+    calls: list[Callable[[Any], None]] = []
+    if scheme.float16:
+        calls.append(cast)
+    elif scheme.dynamic:
+        calls.append(lambda worker: worker.add_dynamic_config(".*", names.ALL_SUPPORTED, 8, grain))
+        if scheme.weights == 4:
+            for operation in (names.CONV_2D, names.FULLY_CONNECTED):
+                calls.append(
+                    lambda worker, operation=operation: worker.add_dynamic_config(".*", operation, 4, grain)
+                )
+    else:
+        calls.append(static(".*", scheme.activations, 8, names.ALL_SUPPORTED, plain))
+        for operation in weighted:
+            bits = scheme.weights if operation != names.DEPTHWISE_CONV_2D else 8
+            if bits != 8 or algorithm != plain:
+                calls.append(static(".*", scheme.activations, bits, operation, algorithm))
+    for one in wider:
+        _check_pattern(one.pattern)
+        if one.bits == 16:
+            calls.append(static(one.pattern, 16, 8, names.ALL_SUPPORTED, plain))
+        else:
+            calls.append(
+                lambda worker, one=one: worker.update_quantization_recipe(
+                    one.pattern, names.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
+                )
+            )
+    return calls
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"--wider: '{pattern}' is no regular expression: {error}") from error
+
+
+def inlined(data: bytes) -> bytes:
+    """The file with all constants inside its flatbuffer.
+
+    The library writes them behind it, which older runtimes and many tools do not know.
+    """
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
+    if not any(buffer.offset > 1 for buffer in model.buffers):
+        return data
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
+    builder = flatbuffers.Builder(len(data) + (1 << 16))
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+QUANTIZE, DEQUANTIZE = "builtin 114", "builtin 6"
+
+
+def islands(data: bytes, name: str) -> list[str]:
+    """Float or converting operators of a file that should be integers throughout; empty when it is."""
+    graph = Graph(data, name)
+    found = []
+    for i, operator in enumerate(graph.operators):
+        kinds = {graph.dtype(t) for t in (*operator.inputs, *operator.outputs) if t >= 0}
+        if "float32" in kinds or "float16" in kinds or operator.name == DEQUANTIZE:
+            found.append(f"operator {i} ({operator.name})")
+    return found

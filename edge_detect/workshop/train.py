@@ -1,0 +1,563 @@
+"""Train: a run, which is one folder with settings, checkpoint, curves and weights.
+
+The loop is made of steps. All that a step depends on (weights, the optimizer's memory, averages,
+the number of the step) is in the checkpoint, and all chance follows from the seed and that
+number, so a run that was killed goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from edge_detect import __version__, anchors, detections, pixels
+from edge_detect.anchors import Anchors
+from edge_detect.boxes import clip
+from edge_detect.detections import Detections
+from edge_detect.errors import ConfigError, DatasetError, InputMissing
+from edge_detect.fit import letterbox
+from edge_detect.workshop import average_precision, export, formats, losses, net, qat, samples, targets
+from edge_detect.workshop.average_precision import Precision
+from edge_detect.workshop.batches import Batches, remember
+from edge_detect.workshop.dataset import Dataset, keep, merge
+from edge_detect.workshop.net import Architecture
+from edge_detect.workshop.targets import VARIANCES, Shapes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run is made with; it stands in the run's folder as `settings.json`.
+
+    Attributes:
+        data: Data sets to learn from, `FILE[=PICTURES]`; several are separated by commas.
+        validation: Data sets to choose the best state by, likewise.
+        classes: Names to learn, separated by commas; all that the sets have by default.
+        size: Input of the net, `SIDE` or `WIDTHxHEIGHT`, divisible by 32.
+        alpha: Width multiplier, 0.35 to 1.0.
+        anchors: Anchors of a cell.
+        weights: What to begin with: a MobileNetV2 `.weights.h5` without top, or a run; nothing by default.
+        epochs: Times that every picture is seen.
+        batch: Pictures in a step.
+        rate: Highest learning rate.
+        warmup: Share of the steps in which the rate grows.
+        decay: Weight decay.
+        average: Memory of the averaged weights (EMA), 0 to 1; 0 averages nothing.
+        frozen: Everything before this block of the backbone stays as it is; 0 to 17.
+        remember: With the front frozen: variations of each picture of which the front's answers are
+            kept in memory, so that it runs once for each; 0 shows every picture anew in every epoch.
+        frozen_norms: Whether the backbone's batch normalization keeps its statistics.
+        class_loss: `focal` or `hard-negatives`.
+        box_loss: `smooth-l1` or `giou`.
+        box_weight: Factor of the box loss.
+        mosaics: Share of pictures made of four.
+        precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
+        teacher: A detector `.tflite` or a run whose answers are soft targets.
+        teacher_weight: Its share in the targets, 0 to 1.
+        quantize: Trains on with weights and activations rounded as in the file that is to come (QAT):
+            `int8`, `int4`, or the experiments `ternary` and `binary`; needs a run in `weights`.
+        prune: Share of the weights that end as zeros (unstructured), 0 to 1.
+        validate: Epochs between two measurements.
+        patience: Measurements without gain after which the run ends; 0 never ends it.
+        save: Seconds between two checkpoints.
+        seed: Of all chance.
+    """
+
+    data: str
+    validation: str = ""
+    classes: str = ""
+    size: str = "256"
+    alpha: float = 0.35
+    anchors: int = 4
+    weights: str = ""
+    epochs: int = 30
+    batch: int = 16
+    rate: float = 1e-3
+    warmup: float = 0.05
+    decay: float = 1e-4
+    average: float = 0.998
+    frozen: int = 0
+    remember: int = 0
+    frozen_norms: bool = False
+    class_loss: str = "focal"
+    box_loss: str = "smooth-l1"
+    box_weight: float = 0.3
+    mosaics: float = 0.0
+    precision: str = "float32"
+    teacher: str = ""
+    teacher_weight: float = 0.5
+    quantize: str = ""
+    prune: float = 0.0
+    validate: int = 1
+    patience: int = 0
+    save: float = 120.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        size_of(self.size)
+        _within("alpha", self.alpha, 0.35, 1.0)
+        _within("anchors", self.anchors, 1, 20)
+        _within("epochs", self.epochs, 1, 10**5)
+        _within("batch", self.batch, 1, 4096)
+        _within("rate", self.rate, 1e-8, 10)
+        _within("warmup", self.warmup, 0, 1)
+        _within("decay", self.decay, 0, 1)
+        _within("average", self.average, 0, 0.99999)
+        _within("frozen", self.frozen, 0, 17)
+        _within("remember", self.remember, 0, 1000)
+        if self.remember and not self.frozen:
+            raise ConfigError("--remember: expected --frozen BLOCK: only a frozen front always says the same")
+        _within("box_weight", self.box_weight, 0, 1000)
+        _within("mosaics", self.mosaics, 0, 1)
+        _within("teacher_weight", self.teacher_weight, 0, 1)
+        _within("prune", self.prune, 0, 0.99)
+        _within("validate", self.validate, 1, 10**5)
+        _within("patience", self.patience, 0, 10**5)
+        _within("save", self.save, 0, 10**5)
+        _within("seed", self.seed, 0, 2**32)
+        _one_of("class_loss", self.class_loss, ("focal", "hard-negatives"))
+        _one_of("box_loss", self.box_loss, ("smooth-l1", "giou"))
+        _one_of("quantize", self.quantize, ("", *qat.KINDS))
+        if self.quantize and (self.frozen or not Path(self.weights).is_dir()):
+            raise ConfigError("--quantize: expected --weights RUN and no --frozen: a trained net is refined")
+        _one_of("precision", self.precision, ("float32", "mixed_bfloat16", "mixed_float16"))
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{_option(name)}: expected {low:g} to {high:g}, got {value:g}")
+
+
+def _one_of(name: str, value: str, words: tuple[str, ...]) -> None:
+    if value not in words:
+        raise ConfigError(f"{_option(name)}: expected one of {', '.join(words)}, got '{value}'")
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """(width, height) from `SIDE` or `WIDTHxHEIGHT`.
+
+    Raises:
+        ConfigError: Anything else, or a side that 32 does not divide.
+    """
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and len(part) < 6 for part in parts):
+        raise ConfigError(f"--size: expected SIDE or WIDTHxHEIGHT in pixels, got '{text}'")
+    width, height = int(parts[0]), int(parts[-1])
+    if min(width, height) < 32 or width % 32 or height % 32:
+        raise ConfigError(f"--size: expected multiples of 32, got {width}x{height}")
+    return width, height
+
+
+class Run:
+    """The folder of a run.
+
+    Attributes:
+        folder: Where it is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings_path = folder / "settings.json"
+        self.checkpoint_path = folder / "checkpoint.npz"
+        self.weights_path = folder / "best.weights.h5"
+        self.curves_path = folder / "curves.csv"
+
+    def settings(self) -> tuple[Settings, Architecture, dict[str, Any]]:
+        """What the run was made with, the net, and the rest of what is written there.
+
+        Raises:
+            InputMissing: The folder is not that of a run.
+        """
+        try:
+            data = json.loads(self.settings_path.read_text("utf-8"))
+            return Settings(**data["settings"]), net.from_json(data["architecture"]), data
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputMissing(f"{self.folder}: expected the folder of a run, with settings.json") from error
+
+    def model(self) -> tuple[keras.Model, Architecture]:
+        """The net with the best weights that the run has found."""
+        settings, plan, _ = self.settings()
+        model = qat.build(plan, settings.quantize) if settings.quantize else net.build(plan)
+        if not self.weights_path.exists():
+            raise InputMissing(f"{self.folder}: the run has no weights yet; let it validate once")
+        model.load_weights(self.weights_path)
+        return model, plan
+
+
+def load_sets(text: str) -> Dataset:
+    """All data sets of a list `FILE[=PICTURES],FILE...` as one."""
+    parts = []
+    for word in filter(None, text.split(",")):
+        file, _, folder = word.partition("=")
+        parts.append(formats.read(file, Path(folder) if folder else None))
+    return merge(parts)
+
+
+class Trainee(keras.Model):
+    """A net that knows its losses.
+
+    Both are sums over the batch divided by the number of anchors with a box.
+    """
+
+    def __init__(self, core: keras.Model, settings: Settings, around: Anchors) -> None:
+        super().__init__(inputs=core.inputs, outputs=core.outputs)
+        self.core = core
+        self._settings = settings
+        self._around = around
+        self.parts = {"classes": keras.metrics.Mean(name="classes"), "boxes": keras.metrics.Mean(name="boxes")}
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The means of the two losses since they were last reset."""
+        return [*super().metrics, *self.parts.values()]
+
+    def call(self, image: Any, training: bool = False) -> Any:
+        return self.core(image, training=training)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """The loss of a batch; `y` holds the fields of `Targets`."""
+        count = ops.maximum(ops.sum(y["positive"]), 1.0)
+        scores = ops.cast(y_pred["scores"], "float32")
+        offsets = ops.cast(y_pred["boxes"], "float32")
+        if self._settings.class_loss == "focal":
+            classes = losses.focal(scores, y["scores"], y["care"]) / count
+        else:
+            classes = losses.hard_negatives(scores, y["scores"], y["care"], y["positive"]) / count
+        if self._settings.box_loss == "giou":
+            boxes = losses.giou(offsets, y["offsets"], y["positive"], ops.convert_to_tensor(self._around)) / count
+        else:
+            boxes = losses.smooth_l1(offsets, y["offsets"], y["positive"]) / count
+        self.parts["classes"].update_state(classes)
+        self.parts["boxes"].update_state(boxes)
+        return classes + self._settings.box_weight * boxes
+
+
+def cosine(step: int, total: int, rate: float, warmup: float) -> float:
+    """The learning rate of a step: a linear rise, then half a cosine down to a hundredth.
+
+    Source: Loshchilov and Hutter, SGDR, arXiv:1608.03983, equation 5, without restarts.
+    """
+    rise = max(1, round(total * warmup))
+    if step < rise:
+        return rate * (step + 1) / rise
+    along = (step - rise) / max(1, total - rise)
+    return rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * along)))
+
+
+def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.info) -> Run:
+    """Trains, or goes on with what is in the folder, until the epochs are over.
+
+    Args:
+        settings: What to train; must be those of the folder when it holds a run.
+        folder: Of the run.
+        tell: Takes a line of progress.
+
+    Raises:
+        ConfigError: Settings that contradict each other or those of the folder.
+        DatasetError: A data set that nothing can be learnt from.
+        InputMissing: A file is not there.
+    """
+    run = Run(folder)
+    keras.utils.set_random_seed(settings.seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    data, held = _sets(settings)
+    plan = _begin(run, settings, data)
+    with _policy(settings.precision):
+        core = qat.build(plan, settings.quantize) if settings.quantize else net.build(plan)
+    _load_weights(core, plan, settings)
+    net.freeze(core, settings.frozen, norms=settings.frozen_norms)
+    batches = Batches(
+        data.pictures, plan.classes, plan.size, plan.anchors, settings.batch, settings.seed, settings.mosaics,
+        _teacher(settings, plan),
+    )  # fmt: skip
+    trained = core
+    if settings.remember:
+        batches = remember(batches, settings.remember, net.front(core, plan, settings.frozen), tell)
+        trained = net.back(core, settings.frozen)
+    model = Trainee(trained, settings, plan.anchors)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(
+            settings.rate,
+            weight_decay=settings.decay,
+            global_clipnorm=10.0,
+            use_ema=settings.average > 0,
+            ema_momentum=settings.average or 0.99,
+        )
+    )
+    _Loop(run, settings, plan, core, model, batches, held, tell).go()
+    return run
+
+
+def _sets(settings: Settings) -> tuple[Dataset, Dataset]:
+    data = load_sets(settings.data)
+    names = tuple(filter(None, settings.classes.split(","))) or data.classes
+    data = keep(data, names)
+    if not len(data) or not sum(data.counts().values()):
+        raise DatasetError(f"--data: expected pictures with labels of {', '.join(names)}, got none")
+    if not settings.validation:
+        return data, replace(data, pictures=())
+    held = load_sets(settings.validation)
+    return data, keep(held, [name for name in names if name in held.classes])
+
+
+def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
+    """The architecture: that of the folder's run, of the run to begin with, or a new one."""
+    if run.settings_path.exists():
+        old, plan, _ = run.settings()
+        changed = [f.name for f in fields(Settings) if getattr(old, f.name) != getattr(settings, f.name)]
+        if changed:
+            raise ConfigError(
+                f"{run.folder}: holds a run with another {', '.join(map(_option, changed))};"
+                " give a new folder, or the same settings to go on"
+            )
+        return plan
+    size = size_of(settings.size)
+    if settings.weights and Path(settings.weights).is_dir():
+        base, plan, _ = Run(Path(settings.weights)).settings()
+        if plan.classes != data.classes:
+            raise ConfigError(f"--weights: a run with classes {', '.join(plan.classes)}, expected the same")
+        if base.quantize:
+            raise ConfigError(f"--weights: {settings.weights} is a quantized run; expected a float one")
+        plan = replace(plan, size=size)
+    else:
+        plan = net.design(size, data.classes, settings.alpha, fit_shapes(data, size, settings))
+    run.folder.mkdir(parents=True, exist_ok=True)
+    versions = {"edge_detect": __version__, "python": platform.python_version(), "keras": keras.__version__}
+    versions |= {"backend": keras.backend.backend(), "numpy": np.__version__}
+    document = {
+        "settings": asdict(settings),
+        "architecture": net.to_json(plan),
+        "versions": versions,
+        "pictures": len(data),
+        "boxes": dict(data.counts()),
+    }
+    write_whole(run.settings_path, json.dumps(document, indent=1).encode())
+    return plan
+
+
+def fit_shapes(data: Dataset, size: tuple[int, int], settings: Settings) -> Shapes:
+    """Anchors for the boxes as training will show them: letterboxed, zoomed in and out."""
+    chance = np.random.default_rng(settings.seed)
+    sides = []
+    for picture in data.pictures:
+        fit = letterbox(picture.size, size)
+        boxes = np.array([label.box for label in picture.labels if not label.ignore], np.float32)
+        if len(boxes):
+            inside = fit.to_input(boxes.reshape(-1, 4), picture.size)
+            sides.append((inside[:, 2:] - inside[:, :2])[:, ::-1] / chance.uniform(0.5, 1.5))
+    every = np.clip(np.concatenate(sides), 0.01, 1)
+    if len(every) > 10_000:
+        every = every[chance.permutation(len(every))[:10_000]]
+    return targets.fit_anchors(every.astype(np.float32), settings.anchors, settings.seed)
+
+
+@contextmanager
+def _policy(precision: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _load_weights(model: keras.Model, plan: Architecture, settings: Settings) -> None:
+    path = Path(settings.weights)
+    if not settings.weights:
+        return
+    if path.is_dir():
+        given, _ = Run(path).model()
+        if settings.quantize:
+            qat.load(model, export.fold(given))
+        else:
+            model.set_weights(given.get_weights())
+    else:
+        net.load_backbone(model, plan, path)
+
+
+def _teacher(settings: Settings, plan: Architecture) -> Any:
+    if not settings.teacher:
+        return None
+    from edge_detect.workshop.distil import teacher
+
+    return teacher(Path(settings.teacher), plan, settings.teacher_weight)
+
+
+class _Loop:
+    """The steps of a run, from its checkpoint to its end."""
+
+    def __init__(
+        self, run: Run, settings: Settings, plan: Architecture, core: keras.Model, model: Trainee, batches: Batches,
+        held: Dataset, tell: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._run, self._settings, self._plan = run, settings, plan
+        self._core, self._model = core, model
+        self._batches, self._held, self._tell = batches, held, tell
+        self._total = settings.epochs * batches.per_epoch
+        self._averaged = keras.callbacks.SwapEMAWeights() if settings.average else keras.callbacks.Callback()
+        self._averaged.set_model(model)
+        # the sums of the losses are those since the last epoch
+        self._state: dict[str, Any] = {"step": 0, "best": -1.0, "waited": 0, "rows": [], "sums": {}}
+
+    def go(self) -> None:
+        settings, model = self._settings, self._model
+        model.optimizer.build(model.trainable_variables)
+        self._restore()
+        begun, first, saved = time.monotonic(), self._state["step"], time.monotonic()
+        for shown, wanted in self._batches(first, self._total):
+            step = self._state["step"]
+            model.optimizer.learning_rate = cosine(step, self._total, settings.rate, settings.warmup)
+            logs = model.train_on_batch(shown, wanted, return_dict=True)
+            step = self._state["step"] = step + 1
+            if not np.isfinite(logs["loss"]):
+                raise DatasetError(
+                    f"{self._run.folder}: the loss became {logs['loss']} at step {step}; use a lower --rate"
+                )
+            sums = self._state["sums"]
+            self._state["sums"] = {name: sums.get(name, 0.0) + float(value) for name, value in logs.items()}
+            ended = step % self._batches.per_epoch == 0
+            if ended:
+                left = (time.monotonic() - begun) / (step - first) * (self._total - step)
+                self._end_epoch(step // self._batches.per_epoch, left)
+            elif step % 20 == 0:
+                left = (time.monotonic() - begun) / (step - first) * (self._total - step)
+                log.debug("step %d of %d, loss %.3f, %s left", step, self._total, logs["loss"], spell(left))
+            if ended or time.monotonic() - saved >= settings.save:
+                self._save()
+                saved = time.monotonic()
+            if settings.patience and self._state["waited"] >= settings.patience:
+                self._tell(f"no gain in {settings.patience} measurements: ended early")
+                break
+        if not self._run.weights_path.exists():
+            self._keep_best(None)
+
+    def _end_epoch(self, epoch: int, left: float) -> None:
+        settings = self._settings
+        means = {name: value / self._batches.per_epoch for name, value in self._state["sums"].items()}
+        self._state["sums"] = {}
+        row = {
+            "epoch": epoch,
+            "rate": round(float(self._model.optimizer.learning_rate), 8),
+            "loss": round(means["loss"], 5),
+            "classes": round(means["classes"], 5),
+            "boxes": round(means["boxes"], 5),
+            "ap": "",
+            "ap50": "",
+        }
+        if len(self._held) and (epoch % settings.validate == 0 or epoch == settings.epochs):
+            found = self._keep_best(epoch)
+            row |= {"ap": round(found.ap, 4), "ap50": round(found.ap50, 4)}
+        self._state["rows"].append(row)
+        with open(self._run.curves_path, "w", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            writer.writeheader()
+            writer.writerows(self._state["rows"])
+        measured = f", AP {row['ap']}, AP50 {row['ap50']}" if row["ap"] != "" else ""
+        self._tell(f"epoch {epoch} of {settings.epochs}: loss {row['loss']:.3f}{measured}, {spell(left)} left")
+
+    def _keep_best(self, epoch: int | None) -> Precision:
+        """Measures the averaged weights and keeps them when they are the best so far."""
+        self._averaged.on_test_begin()
+        try:
+            found = validate(self._core, self._plan, self._held) if len(self._held) else None
+            gain = found.ap50 if found else 0.0
+            if gain > self._state["best"]:
+                self._state |= {"best": gain, "waited": 0}
+                part = self._run.weights_path.with_name("part.weights.h5")
+                self._core.save_weights(part)
+                os.replace(part, self._run.weights_path)
+            else:
+                self._state["waited"] += 1
+        finally:
+            self._averaged.on_test_end()
+        return found
+
+    def _variables(self) -> list[Any]:
+        return [*self._core.variables, *self._model.optimizer.variables]
+
+    def _save(self) -> None:
+        values = {str(i): ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
+        state = np.frombuffer(json.dumps(self._state).encode(), np.uint8)
+        part = self._run.checkpoint_path.with_suffix(".part")
+        with open(part, "wb") as file:
+            np.savez(file, state=state, **values)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, self._run.checkpoint_path)
+
+    def _restore(self) -> None:
+        try:
+            with np.load(self._run.checkpoint_path) as kept:
+                self._state = json.loads(kept["state"].tobytes())
+                for i, variable in enumerate(self._variables()):
+                    variable.assign(kept[str(i)])
+        except FileNotFoundError:
+            return
+        self._tell(f"goes on at step {self._state['step']} of {self._total}")
+
+
+def validate(model: keras.Model, plan: Architecture, held: Dataset, batch: int = 16) -> Precision:
+    """How good a net is on a set, before anything is quantized."""
+    found = []
+    for start in range(0, len(held), batch):
+        part = [samples.load(p, plan.classes) for p in held.pictures[start : start + batch]]
+        images = np.stack([samples.whole(sample, plan.size).image for sample in part])
+        answers = model.predict_on_batch(net.normalized(images))
+        for i, sample in enumerate(part):
+            found.append(decode(answers["boxes"][i], answers["scores"][i], plan, sample.size))
+    return average_precision.measure(held, found, plan.classes, held.classes)
+
+
+def decode(
+    offsets: Any, logits: Any, plan: Architecture, size: tuple[int, int], least: float = 0.01
+) -> Detections:
+    """What a net's answer for a picture of `size` means, as the running loop reads it."""
+    scores = 1 / (1 + np.exp(-np.asarray(logits, np.float32)))
+    rows = np.nonzero(scores.max(1) >= least)[0]
+    corners = anchors.decode(np.asarray(offsets, np.float32)[rows], plan.anchors[rows], VARIANCES)
+    found = detections.make(
+        clip(letterbox(size, plan.size).to_picture(corners, size), *size),
+        scores[rows].max(1),
+        scores[rows].argmax(1),
+    )
+    return found.pick(pixels.suppress(found.boxes, found.scores, found.classes, 0.5))
+
+
+def spell(seconds: float) -> str:
+    """`1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file that is either whole or not there."""
+    part = path.with_name(path.name + ".part")
+    with open(part, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
