@@ -22,6 +22,10 @@ COMMANDS = {
     "inspect": ("edge_detect.commands.inspect", "what a model file is, and how it will be read"),
     "doctor": ("edge_detect.commands.doctor", "is the camera there, is the model sound, what to fix"),
     "bench": ("edge_detect.commands.bench", "speed of a model and of the whole loop on this machine"),
+    "dataset": ("edge_detect.commands.dataset", "check, describe, convert, show and split data sets"),
+    "evaluate": ("edge_detect.commands.evaluate", "COCO mAP, speed and size of any models the runtime reads"),
+    "train": ("edge_detect.commands.train", "a data set becomes a detector (workshop)"),
+    "convert": ("edge_detect.commands.convert", "a model becomes a file for the device: int8 and others (workshop)"),
 }
 
 EPILOG = """\

@@ -69,6 +69,35 @@ def source_of(options: argparse.Namespace) -> str:
     return str(options.source or options.place or "auto")
 
 
+def prepare_workshop() -> None:
+    """Settles what the workshop's libraries read from the environment before they are imported.
+
+    Raises:
+        DependencyError: They are not installed.
+    """
+    import ctypes
+    import os
+    from importlib.util import find_spec
+
+    from edge_detect.errors import DependencyError
+
+    missing = [name for name in ("keras", "tensorflow", "ai_edge_quantizer", "pycocotools") if not find_spec(name)]
+    if missing:
+        raise DependencyError(
+            f"the workshop needs {', '.join(missing)}: pip install 'edge_detect[workshop]', on a computer"
+            " with 4 GB of memory or more"
+        )
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
+    try:  # a step frees gigabytes; given back to the system and taken again, they cost half of the time
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-4, 0)  # M_MMAP_MAX: none of it from mmap
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+    except (OSError, AttributeError):
+        pass  # another C library
+
+
 def share(text: str) -> float:
     """A number from 0 to 1."""
     value = _number(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from edge_detect.graph import Graph
 from edge_detect.pixel_values import SIGNED, Normalization
 from edge_detect.tensors import Tensor
 from edge_detect.workshop import calibration, metadata, postprocess, quantize
-from edge_detect.workshop.calibration import Ranges
+from edge_detect.workshop.calibration import IMAGE_RANGE, LEAST_LOGIT, Ranges, Seen
 from edge_detect.workshop.metadata import Description
 from edge_detect.workshop.quantize import SCHEMES, Scheme, Widened
 
@@ -60,13 +60,16 @@ class Parent:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def open_parent(path: Path, labels: Sequence[str] = (), normalization: Normalization | None = None) -> Parent:
+def open_parent(
+    path: Path, labels: Sequence[str] = (), normalization: Normalization | None = None, *, real: bool = True
+) -> Parent:
     """The float model at a path: a run, `.keras`, `.h5`, a SavedModel, or a float `.tflite`.
 
     Args:
         path: Where it is.
         labels: Names of its classes, where it has none of its own.
         normalization: What it was trained on, where it does not tell.
+        real: Whether it must be a float model.
 
     Raises:
         InputMissing: There is nothing.
@@ -86,7 +89,7 @@ def open_parent(path: Path, labels: Sequence[str] = (), normalization: Normaliza
         data = export.keras_to_tflite(path)
     else:
         data = models.read_file(path).data
-    return _from_file(data, path, labels, normalization)
+    return _from_file(data, path, labels, normalization, real=real)
 
 
 def _from_run(path: Path) -> Parent:
@@ -123,12 +126,14 @@ def _without_folders(origin: dict[str, Any]) -> dict[str, Any]:
     return origin | {"data": ["/".join(Path(word).parts[-2:]) for word in sets if word]}
 
 
-def _from_file(data: bytes, path: Path, labels: Sequence[str], told: Normalization | None) -> Parent:
+def _from_file(
+    data: bytes, path: Path, labels: Sequence[str], told: Normalization | None, *, real: bool
+) -> Parent:
     card = _card(data, path)
     given = card.input
     if given is None:
         raise ModelError(f"{path.name}: {card.reason}")
-    if given.tensor.dtype != "float32":
+    if real and given.tensor.dtype != "float32":
         raise ModelError(
             f"{path.name}: input type {given.tensor.dtype}: expected a float model; quantize from the original"
         )
@@ -154,15 +159,49 @@ def _card(data: bytes, path: Path) -> Card:
         return models.examine(models.read_file(copy))
 
 
-def find_ranges(parent: Parent, batch: Any, method: str) -> Ranges:
+def watch(parent: Parent, batch: Any) -> dict[str, Seen]:
+    """What every tensor of the float model holds over some pictures."""
+    return calibration.watch(parent.data, batch)
+
+
+def ranges_of(parent: Parent, seen: dict[str, Seen], method: str) -> Ranges:
     """The range of every tensor: from calibration, and from the training where that had any."""
     graph = Graph(parent.data, parent.about.name)
-    found = calibration.ranges(calibration.watch(parent.data, batch), method)
+    found = calibration.ranges(seen, method)
+    if parent.input.normalization == SIGNED:
+        found[graph.name(graph.inputs[0])] = IMAGE_RANGE
+    if parent.about.anchors is not None and parent.about.sigmoid:
+        name = next((name for name, layer in layers_of(graph).items() if layer == "scores"), "")
+        if name in found:  # what is surely nothing need not be told apart from what is more surely nothing
+            found[name] = max(found[name][0], LEAST_LOGIT), found[name][1]
     if parent.grids:
         from edge_detect.workshop import qat
 
         found = qat.ranges(parent.grids, layers_of(graph), found)
     return calibration.joined(graph, found)
+
+
+def find_ranges(parent: Parent, batch: Any, method: str) -> Ranges:
+    """The range of every tensor, from pictures as the float model gets them."""
+    return ranges_of(parent, watch(parent, batch), method)
+
+
+def every(parent: Parent, base: Options) -> Iterator[tuple[str, Options, str]]:
+    """(name, options, calibration method) of each file of the great comparison."""
+    if parent.bits:  # trained for one scheme
+        scheme = SCHEMES["int4" if parent.bits == "int4" else "int8"]
+        yield f"qat-{parent.bits}", replace(base, scheme=scheme), "min-max"
+        return
+    for name, scheme in SCHEMES.items():
+        yield name, replace(base, scheme=scheme), "min-max"
+    int8 = replace(base, scheme=SCHEMES["int8"])
+    yield "int8-percentile", int8, "percentile"
+    yield "int8-mse", int8, "mse"
+    yield "int8-per-tensor", replace(int8, per_channel=False), "min-max"
+    yield "int8-weights-mse", replace(int8, weights="mse"), "min-max"
+    for kind in ("first", "heads", "positions", "depthwise"):
+        yield f"mixed-{kind}-float", replace(int8, wider=widened([kind])), "min-max"
+    yield "mixed-heads-int16", replace(int8, wider=widened(["heads=16"])), "min-max"
 
 
 def layers_of(graph: Graph) -> dict[str, str]:
@@ -226,7 +265,7 @@ def convert(parent: Parent, options: Options, ranges: Ranges | None) -> bytes:
         ModelError: The model cannot be converted so.
     """
     scheme = options.scheme
-    if parent.bits and parent.bits != "int8" and scheme.name == "int8" and parent.bits == "int4":
+    if parent.bits == "int4" and scheme.name == "int8":
         raise ConfigError(f"--scheme {scheme.name}: the run was trained for int4 weights; use --scheme int4")
     data = quantize.quantize(
         parent.data, scheme, ranges,
@@ -251,6 +290,11 @@ def convert(parent: Parent, options: Options, ranges: Ranges | None) -> bytes:
         data = postprocess.embed(data, about)
         about = replace(about, anchors=None)
     return metadata.describe(data, about)
+
+
+def described(parent: Parent) -> bytes:
+    """The float file as it is, with a description in it."""
+    return metadata.describe(parent.data, parent.about)
 
 
 def theoretical_bytes(data: bytes, kind: str) -> int:

@@ -93,53 +93,79 @@ class Dataset:
 def rename(data: Dataset, names: Mapping[str, str], where: str = "--map") -> Dataset:
     """The set with classes renamed; two of one new name are merged, an empty new name is dropped.
 
-    A merged class counts as labelled where all of its parts were.
+    A merged class counts as labelled where all of its parts were, and has the number of the one
+    that had the name before, else of the first.
 
     Raises:
         DatasetError: A class that the set does not have.
     """
-    for name in names:
-        if name not in data.classes:
-            raise DatasetError(f"{where}: the set has no class '{name}'{suggest(name, data.classes)}")
+    check_known(data.classes, names, where)
     new = {name: names.get(name, name) for name in data.classes}
-    parts: dict[str, set[str]] = {}
+    parts: dict[str, list[str]] = {}
     for old, name in new.items():
-        parts.setdefault(name, set()).add(old)
+        parts.setdefault(name, []).append(old)
     parts.pop("", None)
 
     def change(picture: Picture) -> Picture:
         return replace(
             picture,
             labels=tuple(replace(label, name=new[label.name]) for label in picture.labels if new[label.name]),
-            labelled=frozenset(name for name, olds in parts.items() if olds <= picture.labelled),
+            labelled=frozenset(name for name, olds in parts.items() if picture.labelled.issuperset(olds)),
         )
 
-    return Dataset(tuple(parts), tuple(map(change, data.pictures)), data.faults)
+    numbers = {}
+    for name, olds in parts.items():
+        first = name if name in olds else next((old for old in olds if old in data.numbers), name)
+        if first in data.numbers:
+            numbers[name] = data.numbers[first]
+    return Dataset(tuple(parts), tuple(map(change, data.pictures)), data.faults, numbers)
+
+
+def check_known(classes: Sequence[str], names: Iterable[str], where: str) -> None:
+    """DatasetError unless every name is one of the classes, and there once."""
+    seen = set()
+    for name in names:
+        if name not in classes:
+            raise DatasetError(f"{where}: the set has no class '{name}'{suggest(name, classes)}")
+        if name in seen:
+            raise DatasetError(f"{where}: '{name}' is there twice")
+        seen.add(name)
 
 
 def keep(data: Dataset, names: Sequence[str], where: str = "--classes") -> Dataset:
     """The set with these classes alone, in this order; pictures without any of them stay, as background.
 
     Raises:
-        DatasetError: A class that the set does not have.
+        DatasetError: A class that the set does not have, or one twice.
     """
-    for name in names:
-        if name not in data.classes:
-            raise DatasetError(f"{where}: the set has no class '{name}'{suggest(name, data.classes)}")
+    check_known(data.classes, names, where)
     chosen = rename(data, {name: "" for name in data.classes if name not in names})
-    numbers = {name: data.numbers[name] for name in names if name in data.numbers}
-    return Dataset(tuple(names), chosen.pictures, chosen.faults, numbers)
+    return replace(chosen, classes=tuple(names))
 
 
 def merge(sets: Iterable[Dataset]) -> Dataset:
-    """One set of many; each picture remembers which classes were labelled where it came from."""
+    """One set of many; each picture remembers which classes were labelled where it came from.
+
+    Groups of one name become one group: rather too few pictures part in a split than two of a clip.
+    Class numbers stay where the sets agree on all of them.
+    """
     sets = list(sets)
     classes = tuple(dict.fromkeys(name for data in sets for name in data.classes))
+    told = {pair for data in sets for pair in data.numbers.items()}
+    numbers = dict(told) if len(dict(told)) == len({number for _, number in told}) == len(told) else {}
     return Dataset(
         classes,
         tuple(picture for data in sets for picture in data.pictures),
         tuple(fault for data in sets for fault in data.faults),
+        numbers,
     )
+
+
+def numbers_of(data: Dataset) -> dict[str, int]:
+    """The number of each class: the set's own where it has them for all, counted from 1, else new ones."""
+    if all(data.numbers.get(name, 0) > 0 for name in data.classes):
+        return {name: data.numbers[name] for name in data.classes}
+    return {name: number for number, name in enumerate(data.classes, 1)}
 
 
 def split(data: Dataset, share: float, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -153,9 +179,9 @@ def split(data: Dataset, share: float, seed: int = 0) -> tuple[Dataset, Dataset]
     """
     if not 0 < share < 1:
         raise DatasetError(f"--share: expected a number between 0 and 1, got {share:g}")
-    groups: dict[str, list[int]] = {}
+    groups: dict[str | int, list[int]] = {}
     for i, picture in enumerate(data.pictures):
-        groups.setdefault(picture.group or f"\0{i}", []).append(i)
+        groups.setdefault(picture.group or i, []).append(i)
     order = np.random.default_rng(seed).permutation(len(groups))
     members = list(groups.values())
     wanted, taken = round(share * len(data)), set[int]()

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import re
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from edge_detect import model as models
 from edge_detect.detections import Detections
 from edge_detect.detector import Detector
 from edge_detect.errors import DatasetError, InputMissing
-from edge_detect.frame import Frame
-from edge_detect.model import Model, open_model
+from edge_detect.frame import Frame, Image
+from edge_detect.model import Model
 from edge_detect.pixels import read_picture
 from edge_detect.workshop import average_precision
 from edge_detect.workshop.average_precision import Precision
-from edge_detect.workshop.dataset import Dataset
+from edge_detect.workshop.dataset import Dataset, Picture
+
+log = logging.getLogger(__name__)
 
 LEAST_SCORE = 0.01  # below it nothing changes an average precision that anybody would use
 ENOUGH = 20  # boxes below which the AP of a class is mostly chance
+TELL = 10.0  # seconds between two words on how far we are
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,23 +37,78 @@ class Result:
     """One model on one set.
 
     Attributes:
-        path: The model file.
         model: As the running loop opens it.
         precision: Its accuracy.
         invoke_ms: Median time of the net alone.
-        found: Its detections, picture by picture.
+        invoke_p95_ms: The time that one run in twenty exceeds.
+        found: Its detections, picture by picture, in the pixels of the labels.
     """
 
-    path: Path
     model: Model
     precision: Precision
     invoke_ms: float
+    invoke_p95_ms: float
     found: tuple[Detections, ...]
+
+    @property
+    def path(self) -> Path:
+        """The model file."""
+        return self.model.file.path
 
     @property
     def bytes(self) -> int:
         """Size of the file."""
         return len(self.model.file.data)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """Models on one set.
+
+    Attributes:
+        place: Where the set is, as the user named it.
+        data: The set.
+        results: One for each model, in the order asked for.
+    """
+
+    place: str
+    data: Dataset
+    results: tuple[Result, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that were measured: the same for all models."""
+        return self.results[0].precision.classes
+
+    @property
+    def boxes(self) -> int:
+        """True boxes of these classes."""
+        return int(self.results[0].precision.boxes.sum())
+
+    @property
+    def titles(self) -> list[str]:
+        """A name for each model: of the file alone where that tells them apart, else the path."""
+        names = Counter(result.path.name for result in self.results)
+        return [r.path.name if names[r.path.name] == 1 else str(r.path) for r in self.results]
+
+
+def open_models(paths: Sequence[Path], labels: Path | None = None, threads: int = 0) -> list[Model]:
+    """Models with their own names, or those of a file where they have none.
+
+    Args:
+        paths: Model files.
+        labels: Names for models without names of their own.
+        threads: Of the runtime; 0 takes the fastest for each.
+
+    Raises:
+        InputMissing: A file is not there.
+        ModelError: A file is not a detector that we can run.
+    """
+    opened = []
+    for path in paths:
+        named = bool(models.examine(models.read_file(path)).labels)
+        opened.append(models.open_model(path, None if named else labels, threads))
+    return opened
 
 
 def shared_classes(model: Model, data: Dataset) -> tuple[str, ...]:
@@ -57,123 +119,142 @@ def shared_classes(model: Model, data: Dataset) -> tuple[str, ...]:
     """
     looked = frozenset[str]().union(*(picture.labelled for picture in data.pictures))
     names = tuple(name for name in data.classes if name in model.labels.names and name in looked)
+    where = model.file.path.name
+    if not names and not any(model.labels.names):
+        raise DatasetError(f"{where}: has no names of its classes; give them with --labels FILE")
     if not names:
+        labelled = [name for name in data.classes if name in looked]
         raise DatasetError(
-            f"{model.file.path.name}: finds {_some(model.labels.names)}, the set labels {_some(data.classes)}:"
+            f"{where}: finds {_some(model.labels.names)}, the set labels {_some(labelled)}:"
             " no class in common; give the right --labels, or rename the set's classes"
         )
     return names
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+    there = [name for name in names if name]
+    return (", ".join(there[:3]) or "nothing") + (" ..." if len(there) > 3 else "")
 
 
 def evaluate(
-    paths: Sequence[Path], data: Dataset, *, labels: Path | None = None, fit: str = "letterbox", threads: int = 0
+    paths: Sequence[Path],
+    data: Dataset,
+    *,
+    labels: Path | None = None,
+    fit: str = "letterbox",
+    threads: int = 0,
 ) -> list[Result]:
+    """Measures model files on a set; see `open_models` and `compare`."""
+    return list(compare(open_models(paths, labels, threads), data, fit=fit).results)
+
+
+def compare(opened: Sequence[Model], data: Dataset, *, fit: str = "letterbox", place: str = "") -> Evaluation:
     """Measures models on a set, restricted to the classes that all of them and the set share.
 
     Args:
-        paths: Model files.
+        opened: Models, ready to run.
         data: Pictures with labels.
-        labels: Names for models without names of their own.
         fit: How pictures are laid into the input.
-        threads: Of the runtime; 0 takes the fastest.
+        place: Where the set is, for people; by default what its pictures say.
 
     Raises:
-        DatasetError: The set has no pictures, or no class in common with a model.
-        InputMissing: A picture or a model is not there.
+        DatasetError: The set has no pictures, or no class in common with all models.
+        InputMissing: A picture is not there.
     """
+    place = place or place_of(data)
     if not len(data):
-        raise DatasetError("expected a data set with pictures, got none")
-    models = [open_one(path, labels, threads) for path in paths]
-    common = [shared_classes(model, data) for model in models]
+        raise DatasetError(f"{place}: expected a data set with pictures, got none")
+    common = [shared_classes(model, data) for model in opened]
     classes = tuple(name for name in common[0] if all(name in names for names in common))
     if not classes:
-        raise DatasetError(f"the models share no class with each other: {' / '.join(map(_some, common))}")
+        raise DatasetError(f"{place}: no class that all models find: {' / '.join(map(_some, common))}")
+    left = [name for name, boxes in data.counts().items() if boxes and name not in classes]
+    if left:
+        log.info("%s: not measured, as not every model finds them: %s", place, ", ".join(sorted(left)))
     results = []
-    for path, model in zip(paths, models, strict=True):
-        found, invoke = detect_all(model, data, fit)
-        precision = average_precision.measure(data, found, model.labels.names, classes)
-        results.append(Result(path, model, precision, invoke, tuple(found)))
-    return results
+    for model, heard in zip(opened, detect_all(opened, data, fit), strict=True):
+        precision = average_precision.measure(data, heard.found, model.labels.names, classes)
+        middle, late = np.percentile(heard.seconds, (50, 95)) * 1e3
+        results.append(Result(model, precision, float(middle), float(late), tuple(heard.found)))
+    return Evaluation(place, data, tuple(results))
 
 
-def open_one(path: Path, labels: Path | None, threads: int) -> Model:
-    """A model with its own names, or those of a file where it has none."""
-    model = open_model(path, None, threads)
-    return model if model.card.labels or labels is None else open_model(path, labels, threads)
+def place_of(data: Dataset) -> str:
+    """Where a set is, as far as its pictures say: the file that names them, else their folder."""
+    if not len(data):
+        return "data"
+    first = data.pictures[0]
+    return re.sub(r"(:\d+)+$", "", first.where) or str(first.path.parent)
 
 
-def detect_all(model: Model, data: Dataset, fit: str = "letterbox") -> tuple[list[Detections], float]:
-    """What a model finds in each picture, and the median milliseconds of the net."""
-    detect = Detector(model, LEAST_SCORE, fit=fit)
-    found, seconds = [], []
-    for picture in data.pictures:
-        try:
-            image = read_picture(picture.path)
-        except InputMissing as error:
-            raise InputMissing(f"{picture.where}: {error}") from error
-        answer = detect(Frame(image, time.monotonic(), 0, picture.path.name))
-        seconds.append(detect.timing.invoke)
-        found.append(_as_labelled(answer, image.shape, picture.size))
-    return found, float(np.median(seconds)) * 1e3
+@dataclass(slots=True, eq=False)
+class Answers:
+    """What one model says of picture after picture, and how long its net took for each."""
+
+    detect: Detector
+    found: list[Detections] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
 
 
-def _as_labelled(found: Detections, shape: tuple[int, ...], size: tuple[int, int]) -> Detections:
-    """Detections in the pixels in which the labels are written."""
-    if (shape[1], shape[0]) == size:
+def detect_all(opened: Sequence[Model], data: Dataset, fit: str = "letterbox") -> list[Answers]:
+    """What each model finds in each picture.
+
+    The models take turns on every picture, in an order that turns round with each, so that whatever else
+    the machine is doing slows all of them alike.
+
+    Raises:
+        InputMissing: A picture is not there.
+        SourceError: A picture cannot be read.
+    """
+    answers = [Answers(Detector(model, LEAST_SCORE, fit=fit)) for model in opened]
+    for model in opened:
+        model.interpreter.run()  # the first run of a net is slower than all others
+    told = time.monotonic()
+    for number, picture in enumerate(data.pictures):
+        image = read(picture)
+        frame = Frame(image, 0.0, number, picture.path.name)
+        for answer in answers if number % 2 else reversed(answers):
+            found = answer.detect(frame)
+            answer.seconds.append(answer.detect.timing.invoke)
+            answer.found.append(scaled(found, frame.size, picture.size))
+        if time.monotonic() - told >= TELL:
+            told = time.monotonic()
+            log.info("evaluated %d of %d pictures", number + 1, len(data))
+    return answers
+
+
+def read(picture: Picture) -> Image:
+    """The image of a picture.
+
+    Raises:
+        InputMissing: It is not there; the message tells which line names it.
+        SourceError: It cannot be read.
+    """
+    try:
+        return read_picture(picture.path)
+    except InputMissing as error:
+        raise InputMissing(f"{picture.where}: {error}" if picture.where else str(error)) from error
+
+
+def scaled(found: Detections, size: tuple[int, int], to: tuple[int, int]) -> Detections:
+    """Detections in a picture of one (width, height) as they are in another."""
+    if size == to:
         return found
-    scale = np.array([size[0] / shape[1], size[1] / shape[0]] * 2, np.float32)
+    scale = np.array([to[0] / size[0], to[1] / size[1]] * 2, np.float32)
     return Detections(found.boxes * scale, found.scores, found.classes)
 
 
 def thresholds(precision: Precision) -> dict[str, tuple[float, float, float]]:
-    """(score, precision, recall) at which the F1 of each class is highest, at IoU .50."""
-    recalls = np.linspace(0, 1, precision.table.shape[1])
-    best = {}
-    for i, name in enumerate(precision.classes):
-        p, scores = precision.table[0, :, i, 0], precision.scores[0, :, i, 0]
-        if p.max() < 0:
-            continue
-        f1: npt.NDArray[np.float64] = 2 * p * recalls / np.maximum(p + recalls, 1e-9)
-        at = int(f1.argmax())
-        best[name] = (float(scores[at]), float(p[at]), float(recalls[at]))
-    return best
+    """(score, precision, recall) at which the F1 of each class is highest, at IoU .50.
 
-
-def to_json(results: Sequence[Result]) -> dict[str, Any]:
-    """The results as `--json` prints them; numbers that do not exist are null."""
-    return {
-        "models": [
-            {
-                "file": str(result.path),
-                "ap": _number(result.precision.ap),
-                "ap50": _number(result.precision.ap50),
-                "ap50_enough_boxes": _number(enough(result.precision)),
-                "sizes": {size: _number(result.precision.mean(size=size)) for size in average_precision.SIZES[1:]},
-                "classes": {
-                    name: {
-                        "ap": _number(result.precision.mean(of=name)),
-                        "ap50": _number(result.precision.mean(iou=0, of=name)),
-                        "boxes": int(result.precision.boxes[i]),
-                        "threshold": _number(thresholds(result.precision).get(name, (float("nan"),))[0]),
-                    }
-                    for i, name in enumerate(result.precision.classes)
-                },
-                "invoke_ms": round(result.invoke_ms, 3),
-                "bytes": result.bytes,
-                "sha256": result.model.file.sha256,
-                "runtime": result.model.card.runtime,
-            }
-            for result in results
-        ]
-    }
+    Classes of which nothing was found are left out.
+    """
+    rows = zip(precision.classes, precision.best.tolist(), strict=True)
+    return {name: (best[0], best[1], best[2]) for name, best in rows if not math.isnan(best[0])}
 
 
 def enough(precision: Precision) -> float:
-    """Mean AP50 over the classes with at least `ENOUGH` boxes."""
+    """Mean AP50 over the classes with at least `ENOUGH` boxes; nan without any."""
     values = [
         precision.mean(iou=0, of=name)
         for name, boxes in zip(precision.classes, precision.boxes, strict=True)
@@ -182,5 +263,45 @@ def enough(precision: Precision) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """The results as `--json` prints them; numbers that do not exist are null."""
+    return {"models": [_model_to_json(result) for result in evaluation.results]}
+
+
+def _model_to_json(result: Result) -> dict[str, Any]:
+    precision = result.precision
+    return {
+        "file": str(result.path),
+        "ap": _number(precision.ap),
+        "ap50": _number(precision.ap50),
+        "ap75": _number(precision.mean(iou=5)),
+        "ap50_enough_boxes": _number(enough(precision)),
+        "ar": _number(precision.mean_recall()),
+        "sizes": {size: _number(precision.mean(size=size)) for size in average_precision.SIZES[1:]},
+        "classes": _classes_to_json(precision),
+        "invoke_ms": round(result.invoke_ms, 3),
+        "invoke_p95_ms": round(result.invoke_p95_ms, 3),
+        "threads": result.model.threads,
+        "bytes": result.bytes,
+        "sha256": result.model.file.sha256,
+        "runtime": result.model.card.runtime,
+        "pictures": len(result.found),
+    }
+
+
+def _classes_to_json(precision: Precision) -> dict[str, dict[str, Any]]:
+    best = thresholds(precision)
+    return {
+        name: {
+            "ap": _number(precision.mean(of=name)),
+            "ap50": _number(precision.mean(iou=0, of=name)),
+            "boxes": int(boxes),
+            # cut, not rounded: the detection that sets it is to stay above it
+            "threshold": math.floor(best[name][0] * 1e4) / 1e4 if name in best else None,
+        }
+        for name, boxes in zip(precision.classes, precision.boxes, strict=True)
+    }
+
+
 def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(value, 4)
+    return None if math.isnan(value) else round(value, 4)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
-from dataclasses import replace
+import warnings
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -43,7 +45,7 @@ def fold(model: keras.Model) -> Weights:
         if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
             continue
         kernel = np.array(layer.get_weights()[0], np.float32)
-        norm = norms.get(replace(Step(layer.name)).norm_name)
+        norm = norms.get(Step(layer.name).norm_name)
         if norm is None:
             bias = np.array(layer.get_weights()[1], np.float32)
         else:
@@ -123,7 +125,9 @@ def _convert(converter: Any, name: str) -> bytes:
     silent, kept = os.open(os.devnull, os.O_WRONLY), os.dup(2)
     try:
         os.dup2(silent, 2)
-        data = bytes(converter.convert())
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = bytes(converter.convert())
     except Exception as error:  # noqa: BLE001 the converter raises whatever its parts raise
         raise ModelError(f"{name}: cannot be written as .tflite: {str(error).splitlines()[0]:.200}") from error
     finally:

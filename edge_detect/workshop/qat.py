@@ -18,12 +18,13 @@ from keras import layers, ops
 
 from edge_detect.errors import ConfigError
 from edge_detect.workshop import net
-from edge_detect.workshop.calibration import Ranges
+from edge_detect.workshop.calibration import IMAGE_RANGE, LEAST_LOGIT, Ranges
 from edge_detect.workshop.export import Weights
 from edge_detect.workshop.net import Architecture, Layers, Step
+from edge_detect.workshop.settings import QUANTIZED
 
 # bits of the weights; ternary is -a, 0, a and binary -a, a for each channel
-KINDS = {"int8": 8.0, "int4": 4.0, "ternary": math.log2(3), "binary": 1.0}
+KINDS = dict(zip(QUANTIZED, (8.0, 4.0, math.log2(3), 1.0), strict=True))
 
 
 def through(value: Any, rounded: Any) -> Any:
@@ -64,9 +65,10 @@ class Rounded(layers.Layer):
     Source: Jacob et al., section 3.1.
     """
 
-    def __init__(self, memory: float = 0.99, **options: Any) -> None:
+    def __init__(self, memory: float = 0.99, least: float = -math.inf, **options: Any) -> None:
+        """Takes the memory of the moving ends, and a value below which nothing need be told apart."""
         super().__init__(**options)
-        self._memory = memory
+        self._memory, self._least = memory, max(least, -1e30)
         self.low = self.add_weight(shape=(), initializer="zeros", trainable=False, name="low")
         self.high = self.add_weight(shape=(), initializer="zeros", trainable=False, name="high")
 
@@ -74,9 +76,19 @@ class Rounded(layers.Layer):
         if training and self.trainable:
             first = ops.cast(self.high <= self.low, "float32")
             memory = self._memory * (1 - first)
-            self.low.assign(memory * self.low + (1 - memory) * ops.minimum(ops.min(x), 0.0))
+            self.low.assign(memory * self.low + (1 - memory) * ops.clip(ops.min(x), self._least, 0.0))
             self.high.assign(memory * self.high + (1 - memory) * ops.maximum(ops.max(x), 1e-6))
         return fake_quantized(x, ops.convert_to_tensor(self.low), ops.convert_to_tensor(self.high))
+
+
+@keras.saving.register_keras_serializable("edge_detect")
+class Pixels(layers.Layer):
+    """A picture on the grid of its 256 pixel values, which lie half a step beside those of the input."""
+
+    def call(self, x: Any) -> Any:
+        # a half is rounded down, as the running loop does by taking the pixel less 128
+        step = (IMAGE_RANGE[1] - IMAGE_RANGE[0]) / 255
+        return ops.clip(ops.ceil(x / step - 0.5), -128.0, 127.0) * step
 
 
 def fake_quantized(x: Any, low: Any, high: Any) -> Any:
@@ -126,7 +138,7 @@ class Quantized(Layers):
         self._kind = kind
 
     def image(self, x: Any) -> Any:
-        return Rounded(name="image_grid")(x)
+        return Pixels(name="image_grid")(x)
 
     def convolution(self, x: Any, step: Step) -> Any:
         common: dict[str, Any] = {"strides": step.stride, "padding": "same", "name": step.name}
@@ -148,7 +160,8 @@ class Quantized(Layers):
     def join(self, parts: list[Any], columns: int, name: str) -> Any:
         rows = [layers.Reshape((-1, columns), name=f"{name}_{i}_rows")(x) for i, x in enumerate(parts)]
         joined = layers.Concatenate(axis=1, name=f"{name}_joined", dtype="float32")(rows)
-        return Rounded(name=name, dtype="float32")(joined)
+        least = LEAST_LOGIT if name == "scores" else -math.inf
+        return Rounded(name=name, least=least, dtype="float32")(joined)
 
 
 def build(plan: Architecture, kind: str) -> keras.Model:
@@ -177,7 +190,8 @@ def baked(model: keras.Model, kind: str) -> Weights:
 
 def grids(model: keras.Model) -> dict[str, tuple[float, float]]:
     """(low, high) of every rounded tensor, by the name of the layer that rounds it."""
-    return {
+    image = {"image_grid": IMAGE_RANGE}
+    return image | {
         layer.name: (float(ops.convert_to_numpy(layer.low)), float(ops.convert_to_numpy(layer.high)))
         for layer in model.layers
         if isinstance(layer, Rounded)

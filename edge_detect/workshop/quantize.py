@@ -104,7 +104,7 @@ def quantize(
 
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            worker = library.Quantizer(bytearray(data))
+            worker = library.Quantizer(bytearray(with_room_for_biases(data) if scheme.calibrated else data))
             for change in _recipe(scheme, per_channel=per_channel, wider=wider, weights=weights):
                 change(worker)
             result = worker.quantize(
@@ -188,6 +188,50 @@ def _check_pattern(pattern: str) -> None:
         re.compile(pattern)
     except re.error as error:
         raise ConfigError(f"--wider: '{pattern}' is no regular expression: {error}") from error
+
+
+LEAST_WEIGHT = 1e-3  # of a channel, in sizes of its bias
+
+
+def with_room_for_biases(data: bytes) -> bytes:
+    """The float file with no output channel whose weights are all but zero beside its bias.
+
+    MobileNetV2's ImageNet weights hold such dead channels. The scale of a bias is that of the weights
+    times that of the input: where the weights vanish, it no longer fits into 32 bits, and the
+    quantizer clips what was the channel's whole output. One weight of a thousandth of the bias
+    gives room, and changes the output by less than a step.
+    """
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
+    main, changed = model.subgraphs[0], False
+    for operator in main.operators:
+        code = model.operatorCodes[operator.opcodeIndex].builtinCode
+        if code not in (CONV_2D, DEPTHWISE_CONV_2D) or len(operator.inputs) < 3 or operator.inputs[2] < 0:
+            continue
+        tensors = [main.tensors[i] for i in operator.inputs[1:3]]
+        held = [model.buffers[tensor.buffer] for tensor in tensors]
+        if any(buffer.data is None or tensor.type != 0 for buffer, tensor in zip(held, tensors, strict=True)):
+            continue
+        kernel, bias = (np.array(buffer.data, np.uint8).view(np.float32).copy() for buffer in held)
+        kernel = kernel.reshape(tensors[0].shape)
+        rows = kernel.reshape(len(bias), -1) if code == CONV_2D else kernel.reshape(-1, len(bias)).T
+        wanted = np.abs(bias) * LEAST_WEIGHT
+        dead = np.abs(rows).max(1) < wanted
+        if dead.any():
+            rows[dead, 0] = wanted[dead]
+            kernel = rows if code == CONV_2D else rows.T
+            held[0].data = np.ascontiguousarray(kernel).view(np.uint8).ravel()
+            changed = True
+    if not changed:
+        return data
+    builder = flatbuffers.Builder(len(data) + (1 << 16))
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+CONV_2D, DEPTHWISE_CONV_2D = 3, 4
 
 
 def inlined(data: bytes) -> bytes:

@@ -15,7 +15,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,141 +29,16 @@ from edge_detect.boxes import clip
 from edge_detect.detections import Detections
 from edge_detect.errors import ConfigError, DatasetError, InputMissing
 from edge_detect.fit import letterbox
-from edge_detect.workshop import average_precision, export, formats, losses, net, qat, samples, targets
+from edge_detect.workshop import average_precision, export, formats, losses, net, prune, qat, samples, targets
 from edge_detect.workshop.average_precision import Precision
 from edge_detect.workshop.batches import Batches, remember
-from edge_detect.workshop.dataset import Dataset, keep, merge
+from edge_detect.workshop.dataset import Dataset, keep
+from edge_detect.workshop.files import write_whole
 from edge_detect.workshop.net import Architecture
+from edge_detect.workshop.settings import Settings, option, size_of
 from edge_detect.workshop.targets import VARIANCES, Shapes
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a run is made with; it stands in the run's folder as `settings.json`.
-
-    Attributes:
-        data: Data sets to learn from, `FILE[=PICTURES]`; several are separated by commas.
-        validation: Data sets to choose the best state by, likewise.
-        classes: Names to learn, separated by commas; all that the sets have by default.
-        size: Input of the net, `SIDE` or `WIDTHxHEIGHT`, divisible by 32.
-        alpha: Width multiplier, 0.35 to 1.0.
-        anchors: Anchors of a cell.
-        weights: What to begin with: a MobileNetV2 `.weights.h5` without top, or a run; nothing by default.
-        epochs: Times that every picture is seen.
-        batch: Pictures in a step.
-        rate: Highest learning rate.
-        warmup: Share of the steps in which the rate grows.
-        decay: Weight decay.
-        average: Memory of the averaged weights (EMA), 0 to 1; 0 averages nothing.
-        frozen: Everything before this block of the backbone stays as it is; 0 to 17.
-        remember: With the front frozen: variations of each picture of which the front's answers are
-            kept in memory, so that it runs once for each; 0 shows every picture anew in every epoch.
-        frozen_norms: Whether the backbone's batch normalization keeps its statistics.
-        class_loss: `focal` or `hard-negatives`.
-        box_loss: `smooth-l1` or `giou`.
-        box_weight: Factor of the box loss.
-        mosaics: Share of pictures made of four.
-        precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
-        teacher: A detector `.tflite` or a run whose answers are soft targets.
-        teacher_weight: Its share in the targets, 0 to 1.
-        quantize: Trains on with weights and activations rounded as in the file that is to come (QAT):
-            `int8`, `int4`, or the experiments `ternary` and `binary`; needs a run in `weights`.
-        prune: Share of the weights that end as zeros (unstructured), 0 to 1.
-        validate: Epochs between two measurements.
-        patience: Measurements without gain after which the run ends; 0 never ends it.
-        save: Seconds between two checkpoints.
-        seed: Of all chance.
-    """
-
-    data: str
-    validation: str = ""
-    classes: str = ""
-    size: str = "256"
-    alpha: float = 0.35
-    anchors: int = 4
-    weights: str = ""
-    epochs: int = 30
-    batch: int = 16
-    rate: float = 1e-3
-    warmup: float = 0.05
-    decay: float = 1e-4
-    average: float = 0.998
-    frozen: int = 0
-    remember: int = 0
-    frozen_norms: bool = False
-    class_loss: str = "focal"
-    box_loss: str = "smooth-l1"
-    box_weight: float = 0.3
-    mosaics: float = 0.0
-    precision: str = "float32"
-    teacher: str = ""
-    teacher_weight: float = 0.5
-    quantize: str = ""
-    prune: float = 0.0
-    validate: int = 1
-    patience: int = 0
-    save: float = 120.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        size_of(self.size)
-        _within("alpha", self.alpha, 0.35, 1.0)
-        _within("anchors", self.anchors, 1, 20)
-        _within("epochs", self.epochs, 1, 10**5)
-        _within("batch", self.batch, 1, 4096)
-        _within("rate", self.rate, 1e-8, 10)
-        _within("warmup", self.warmup, 0, 1)
-        _within("decay", self.decay, 0, 1)
-        _within("average", self.average, 0, 0.99999)
-        _within("frozen", self.frozen, 0, 17)
-        _within("remember", self.remember, 0, 1000)
-        if self.remember and not self.frozen:
-            raise ConfigError("--remember: expected --frozen BLOCK: only a frozen front always says the same")
-        _within("box_weight", self.box_weight, 0, 1000)
-        _within("mosaics", self.mosaics, 0, 1)
-        _within("teacher_weight", self.teacher_weight, 0, 1)
-        _within("prune", self.prune, 0, 0.99)
-        _within("validate", self.validate, 1, 10**5)
-        _within("patience", self.patience, 0, 10**5)
-        _within("save", self.save, 0, 10**5)
-        _within("seed", self.seed, 0, 2**32)
-        _one_of("class_loss", self.class_loss, ("focal", "hard-negatives"))
-        _one_of("box_loss", self.box_loss, ("smooth-l1", "giou"))
-        _one_of("quantize", self.quantize, ("", *qat.KINDS))
-        if self.quantize and (self.frozen or not Path(self.weights).is_dir()):
-            raise ConfigError("--quantize: expected --weights RUN and no --frozen: a trained net is refined")
-        _one_of("precision", self.precision, ("float32", "mixed_bfloat16", "mixed_float16"))
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{_option(name)}: expected {low:g} to {high:g}, got {value:g}")
-
-
-def _one_of(name: str, value: str, words: tuple[str, ...]) -> None:
-    if value not in words:
-        raise ConfigError(f"{_option(name)}: expected one of {', '.join(words)}, got '{value}'")
-
-
-def size_of(text: str) -> tuple[int, int]:
-    """(width, height) from `SIDE` or `WIDTHxHEIGHT`.
-
-    Raises:
-        ConfigError: Anything else, or a side that 32 does not divide.
-    """
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdecimal() and len(part) < 6 for part in parts):
-        raise ConfigError(f"--size: expected SIDE or WIDTHxHEIGHT in pixels, got '{text}'")
-    width, height = int(parts[0]), int(parts[-1])
-    if min(width, height) < 32 or width % 32 or height % 32:
-        raise ConfigError(f"--size: expected multiples of 32, got {width}x{height}")
-    return width, height
 
 
 class Run:
@@ -200,15 +75,6 @@ class Run:
             raise InputMissing(f"{self.folder}: the run has no weights yet; let it validate once")
         model.load_weights(self.weights_path)
         return model, plan
-
-
-def load_sets(text: str) -> Dataset:
-    """All data sets of a list `FILE[=PICTURES],FILE...` as one."""
-    parts = []
-    for word in filter(None, text.split(",")):
-        file, _, folder = word.partition("=")
-        parts.append(formats.read(file, Path(folder) if folder else None))
-    return merge(parts)
 
 
 class Trainee(keras.Model):
@@ -312,14 +178,14 @@ def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.in
 
 
 def _sets(settings: Settings) -> tuple[Dataset, Dataset]:
-    data = load_sets(settings.data)
+    data = formats.read_all(settings.data)
     names = tuple(filter(None, settings.classes.split(","))) or data.classes
     data = keep(data, names)
     if not len(data) or not sum(data.counts().values()):
         raise DatasetError(f"--data: expected pictures with labels of {', '.join(names)}, got none")
     if not settings.validation:
         return data, replace(data, pictures=())
-    held = load_sets(settings.validation)
+    held = formats.read_all(settings.validation)
     return data, keep(held, [name for name in names if name in held.classes])
 
 
@@ -330,7 +196,7 @@ def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
         changed = [f.name for f in fields(Settings) if getattr(old, f.name) != getattr(settings, f.name)]
         if changed:
             raise ConfigError(
-                f"{run.folder}: holds a run with another {', '.join(map(_option, changed))};"
+                f"{run.folder}: holds a run with another {', '.join(map(option, changed))};"
                 " give a new folder, or the same settings to go on"
             )
         return plan
@@ -341,6 +207,8 @@ def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
             raise ConfigError(f"--weights: a run with classes {', '.join(plan.classes)}, expected the same")
         if base.quantize:
             raise ConfigError(f"--weights: {settings.weights} is a quantized run; expected a float one")
+        if settings.prune_channels:
+            plan = prune.channels(Run(Path(settings.weights)).model()[0], plan, settings.prune_channels)[1]
         plan = replace(plan, size=size)
     else:
         plan = net.design(size, data.classes, settings.alpha, fit_shapes(data, size, settings))
@@ -389,7 +257,9 @@ def _load_weights(model: keras.Model, plan: Architecture, settings: Settings) ->
     if not settings.weights:
         return
     if path.is_dir():
-        given, _ = Run(path).model()
+        given, old = Run(path).model()
+        if settings.prune_channels:
+            given, _ = prune.channels(given, old, settings.prune_channels)
         if settings.quantize:
             qat.load(model, export.fold(given))
         else:
@@ -403,7 +273,8 @@ def _teacher(settings: Settings, plan: Architecture) -> Any:
         return None
     from edge_detect.workshop.distil import teacher
 
-    return teacher(Path(settings.teacher), plan, settings.teacher_weight)
+    labels = Path(settings.teacher_labels) if settings.teacher_labels else None
+    return teacher(Path(settings.teacher), plan, settings.teacher_weight, labels)
 
 
 class _Loop:
@@ -432,6 +303,8 @@ class _Loop:
             model.optimizer.learning_rate = cosine(step, self._total, settings.rate, settings.warmup)
             logs = model.train_on_batch(shown, wanted, return_dict=True)
             step = self._state["step"] = step + 1
+            if settings.prune:
+                prune.hold_zeros(model.core, prune.wanted_share(step, self._total, settings.prune))
             if not np.isfinite(logs["loss"]):
                 raise DatasetError(
                     f"{self._run.folder}: the loss became {logs['loss']} at step {step}; use a lower --rate"
@@ -481,6 +354,8 @@ class _Loop:
     def _keep_best(self, epoch: int | None) -> Precision:
         """Measures the averaged weights and keeps them when they are the best so far."""
         self._averaged.on_test_begin()
+        if self._settings.prune:  # an average of zeros is not quite zero
+            prune.hold_zeros(self._core, prune.wanted_share(self._state["step"], self._total, self._settings.prune))
         try:
             found = validate(self._core, self._plan, self._held) if len(self._held) else None
             gain = found.ap50 if found else 0.0
@@ -551,13 +426,3 @@ def spell(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file that is either whole or not there."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)

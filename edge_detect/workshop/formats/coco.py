@@ -1,41 +1,43 @@
 """COCO: one JSON file with images, annotations and categories.
 
-Source: cocodataset.org/#format-data. Of our own is `info.labelled_category_ids`: the categories
-that were looked for, where a set did not look for all that it lists.
+Source: cocodataset.org/#format-data. Of our own are `info.labelled_category_ids`, the categories
+that were looked for, where a set did not look for all that it lists (an image may have its own
+list); `info.images`, the folder of the pictures as seen from the file; and `group` of an image.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from edge_detect.errors import DatasetError, InputMissing
-from edge_detect.workshop.dataset import Dataset, Fault, Label, Picture
+from edge_detect.errors import DatasetError
+from edge_detect.workshop.dataset import Dataset, Fault, Label, Picture, numbers_of
+from edge_detect.workshop.formats import files
 
 _SPACE = " \t\n\r"
+_LABELLED = "labelled_category_ids"
 
 
 class _Text:
-    """JSON text that remembers on which line each element of a list began."""
+    """JSON text that remembers where each element of a list began."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self.text = path.read_text("utf-8")
-        except UnicodeDecodeError as error:
-            raise DatasetError(f"{path}: expected JSON in UTF-8, got binary data") from error
-        except OSError as error:
-            raise InputMissing(f"{path}: cannot read the data set: {error.strerror}") from error
+        self.text = files.read_text(path, "JSON")
         self._path = path
-        self._ends = list(accumulate(len(line) for line in self.text.splitlines(keepends=True)))
+        self._starts = [0, *(found.end() for found in re.finditer("\n", self.text))]
         self._decoder = json.JSONDecoder()
 
     def where(self, at: int) -> str:
-        """`file:line` of a position."""
-        return f"{self._path}:{bisect_right(self._ends, at) + 1}"
+        """`file:line` of a position, and the column where more stands before it on that line."""
+        line = bisect_right(self._starts, at)
+        column = at - self._starts[line - 1]
+        alone = not self.text[at - column : at].strip()
+        return f"{self._path}:{line}" + ("" if alone else f":{column + 1}")
 
     def _skip(self, at: int, signs: str = _SPACE) -> int:
         while at < len(self.text) and self.text[at] in signs:
@@ -49,6 +51,8 @@ class _Text:
             raise DatasetError(f"{self.where(error.pos)}: not JSON: {error.msg}") from error
         except RecursionError as error:
             raise DatasetError(f"{self.where(at)}: JSON nested too deeply for a data set") from error
+        except ValueError as error:  # of more digits than Python converts
+            raise DatasetError(f"{self.where(at)}: a number of too many digits") from error
 
     def members(self) -> dict[str, Any]:
         """The members of the outer object; a list becomes pairs of a place and an element."""
@@ -58,7 +62,12 @@ class _Text:
         found: dict[str, Any] = {}
         at = self._skip(at + 1)
         while self.text[at : at + 1] != "}":
+            begun = at
             name, at = self._value(at)
+            if not isinstance(name, str):
+                raise DatasetError(f"{self.where(begun)}: not JSON: expected a name in quotes")
+            if name in found:
+                raise DatasetError(f"{self.where(begun)}: '{name:.40}' is there twice")
             at = self._skip(at)
             if self.text[at : at + 1] != ":":
                 raise DatasetError(f"{self.where(at)}: not JSON: expected ':'")
@@ -75,6 +84,9 @@ class _Text:
             else:
                 found[name], at = self._value(at)
             at = self._comma(at, "}")
+        end = self._skip(at + 1)
+        if end < len(self.text):
+            raise DatasetError(f"{self.where(end)}: not JSON: expected the end of the file")
         return found
 
     def _comma(self, at: int, end: str) -> int:
@@ -92,7 +104,8 @@ def read(path: Path, images: Path | None = None) -> Dataset:
 
     Args:
         path: The JSON file.
-        images: Folder of the pictures; `images` beside the file, or the file's own folder, by default.
+        images: Folder of the pictures; the one that `info.images` names, `images` beside the file, or
+            the file's own folder, by default.
 
     Raises:
         InputMissing: The file is not there.
@@ -102,12 +115,13 @@ def read(path: Path, images: Path | None = None) -> Dataset:
     for name in ("images", "annotations", "categories"):
         if not isinstance(members.get(name), list):
             raise DatasetError(f"{path}: expected a COCO file with a list '{name}', there is none")
-    beside = path.parent / "images"
-    folder = images or (beside if beside.is_dir() else path.parent)
     faults: list[Fault] = []
     categories = _categories(members["categories"], faults)
-    pictures = _pictures(members["images"], faults)
-    labels: dict[int, list[Label]] = {number: [] for number in pictures}
+    info = members.get("info")
+    told = info if isinstance(info, dict) else {}
+    folder = images or _folder(path, told, members["images"])
+    pictures = _pictures(members["images"], folder, faults)
+    labels: dict[Any, list[Label]] = {number: [] for number in pictures}
     seen: dict[Any, str] = {}
     for place, row in members["annotations"]:
         found = _label(place, row, categories, pictures, seen)
@@ -115,53 +129,98 @@ def read(path: Path, images: Path | None = None) -> Dataset:
             faults.append(found)
         else:
             labels[found[0]].append(found[1])
-    told = members.get("info")
-    ids = told.get("labelled_category_ids") if isinstance(told, dict) else None
-    looked = frozenset(
-        name for number, name in categories.items() if not isinstance(ids, list) or number in ids
-    )
+    looked = _looked(told, categories, frozenset(categories.values()))
     return Dataset(
         tuple(categories.values()),
         tuple(
             Picture(
-                folder / row["file_name"],
+                file,
                 (row["width"], row["height"]),
                 tuple(labels[number]),
-                looked,
-                str(row.get("group", "")),
+                _looked(row, categories, looked),
+                _group(row),
                 place,
             )
-            for number, (place, row) in pictures.items()
+            for number, (place, file, row) in pictures.items()
         ),
         tuple(faults),
         {name: number for number, name in categories.items()},
     )
 
 
+def _folder(path: Path, info: dict[str, Any], rows: list[tuple[str, Any]]) -> Path:
+    """Where the pictures are: of the likely folders the first that has one, else the likeliest.
+
+    `info.images` may lead anywhere, as a link in the folder `images` may; what is found there is
+    opened as a picture, and nothing else.
+    """
+    told = info.get("images")
+    own = [path.parent / told] if isinstance(told, str) and "\0" not in told else []
+    beside = path.parent / "images"
+    likely = [*own, *([beside] if beside.is_dir() else []), path.parent]
+    names = (row["file_name"] for _, row in rows if isinstance(row, dict) and _is_name(row.get("file_name")))
+    name = next(names, None)
+    if name is None:
+        return likely[0]
+    return next(
+        (folder for folder in likely if (file := files.inside(folder, name)) and file.exists()), likely[0]
+    )
+
+
+def _looked(row: dict[str, Any], categories: dict[Any, str], otherwise: frozenset[str]) -> frozenset[str]:
+    """The classes that were looked for, as far as `row` tells."""
+    ids = row.get(_LABELLED)
+    if not isinstance(ids, list):
+        return otherwise
+    return frozenset(categories[number] for number in ids if _is_id(number) and number in categories)
+
+
+def _group(row: dict[str, Any]) -> str:
+    group = row.get("group")
+    return str(group) if _is_id(group) else ""
+
+
 def _categories(rows: list[tuple[str, Any]], faults: list[Fault]) -> dict[int, str]:
     found: dict[int, str] = {}
     for place, row in rows:
-        if not isinstance(row, dict) or not isinstance(row.get("id"), int) or not row.get("name"):
+        number = row.get("id") if isinstance(row, dict) else None
+        if not isinstance(number, int) or isinstance(number, bool) or not _is_name(row.get("name")):
             faults.append(Fault(place, "a category without a number 'id' or a 'name'"))
-        elif row["id"] in found or str(row["name"]) in found.values():
-            faults.append(Fault(place, f"category {row['id']} '{row['name']}' is there twice"))
+        elif number in found or row["name"].strip() in found.values():
+            faults.append(Fault(place, f"category {number} '{row['name'].strip()}' is there twice"))
         else:
-            found[row["id"]] = str(row["name"])
+            found[number] = row["name"].strip()
     return found
 
 
-def _pictures(rows: list[tuple[str, Any]], faults: list[Fault]) -> dict[Any, tuple[str, dict[str, Any]]]:
-    found: dict[Any, tuple[str, dict[str, Any]]] = {}
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _pictures(
+    rows: list[tuple[str, Any]], folder: Path, faults: list[Fault]
+) -> dict[Any, tuple[str, Path, dict[str, Any]]]:
+    """Place, file and entry of each image, by its id."""
+    found: dict[Any, tuple[str, Path, dict[str, Any]]] = {}
     for place, row in rows:
-        if not isinstance(row, dict) or not _is_id(row.get("id")) or not isinstance(row.get("file_name"), str):
+        if not isinstance(row, dict) or not _is_id(row.get("id")) or not _is_name(row.get("file_name")):
             faults.append(Fault(place, "an image without 'id' or 'file_name'"))
-        elif not all(isinstance(row.get(side), int) and row[side] > 0 for side in ("width", "height")):
+            continue
+        file = files.inside(folder, row["file_name"])
+        if not all(_is_side(row.get(side)) for side in ("width", "height")):
             faults.append(Fault(place, f"image {row['id']}: expected 'width' and 'height' in pixels"))
+        elif file is None:
+            what = f"file_name '{row['file_name']:.60}' leads out of {folder}"
+            faults.append(Fault(place, f"image {row['id']}: {what}"))
         elif row["id"] in found:
             faults.append(Fault(place, f"image {row['id']} is there twice"))
         else:
-            found[row["id"]] = (place, row)
+            found[row["id"]] = (place, file, row)
     return found
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= files.LONGEST_SIDE
 
 
 def _is_id(value: Any) -> bool:
@@ -196,35 +255,58 @@ def _is_number(value: Any) -> bool:
 
 
 def write(data: Dataset, path: Path) -> None:
-    """Writes the set; pictures are named by their file name alone, and lie where they lay."""
+    """Writes the set; pictures lie where they lay, and `info.images` tells where that is.
+
+    Raises:
+        SinkError: The file cannot be written.
+    """
     numbers = numbers_of(data)
+    folder = _common(data, path)
+    shared = data.pictures[0].labelled if data.pictures else frozenset(data.classes)
+    for picture in data.pictures:
+        shared &= picture.labelled
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, picture in enumerate(data.pictures, 1):
-        row: dict[str, Any] = {"id": number, "file_name": picture.path.name}
+        row: dict[str, Any] = {
+            "id": number,
+            "file_name": _absolute(picture.path).relative_to(folder).as_posix(),
+        }
         row |= {"width": picture.size[0], "height": picture.size[1]}
-        images.append(row | ({"group": picture.group} if picture.group else {}))
+        row |= {"group": picture.group} if picture.group else {}
+        row |= {_LABELLED: _ids(picture.labelled, numbers)} if picture.labelled != shared else {}
+        images.append(row)
         annotations += _rows(picture, number, numbers, len(annotations))
-    labelled = frozenset[str].union(*(p.labelled for p in data.pictures)) if len(data) else frozenset[str]()
+    home = Path(os.path.relpath(folder, _absolute(path).parent)).as_posix()
     document = {
-        "info": {"labelled_category_ids": sorted(numbers[name] for name in labelled)},
+        "info": {_LABELLED: _ids(shared, numbers), "images": home},
         "categories": [{"id": number, "name": name} for name, number in numbers.items()],
         "images": images,
         "annotations": annotations,
     }
-    path.write_text(_lines(document), "utf-8")
+    with files.new_file(path) as draft:
+        draft.write_text(_lines(document), "utf-8")
 
 
-def numbers_of(data: Dataset) -> dict[str, int]:
-    """The number of each class: the set's own, else counted from 1."""
-    if all(name in data.numbers for name in data.classes):
-        return {name: data.numbers[name] for name in data.classes}
-    return {name: number for number, name in enumerate(data.classes, 1)}
+def _absolute(path: Path) -> Path:
+    """The path from the root, without `..`; a link stays one."""
+    return Path(os.path.abspath(path))
 
 
-def _rows(
-    picture: Picture, image: int, numbers: dict[str, int], before: int
-) -> Iterator[dict[str, Any]]:
+def _common(data: Dataset, path: Path) -> Path:
+    """The folder that all pictures lie in or below: `images` beside the file where it can be."""
+    beside = _absolute(path).parent / "images"
+    folders = {_absolute(picture.path).parent for picture in data.pictures} or {beside}
+    if all(folder.is_relative_to(beside) for folder in folders):
+        return beside
+    return Path(os.path.commonpath(folders))
+
+
+def _ids(names: frozenset[str], numbers: dict[str, int]) -> list[int]:
+    return sorted(numbers[name] for name in names if name in numbers)
+
+
+def _rows(picture: Picture, image: int, numbers: dict[str, int], before: int) -> Iterator[dict[str, Any]]:
     for number, label in enumerate(picture.labels, before + 1):
         x1, y1, x2, y2 = (round(side, 2) for side in label.box)
         width, height = round(x2 - x1, 2), round(y2 - y1, 2)

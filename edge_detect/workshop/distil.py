@@ -1,0 +1,159 @@
+"""Distil: what another detector says of a picture, as targets for ours and as labels."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edge_detect import boxes as rectangles
+from edge_detect.detections import Detections
+from edge_detect.detector import Detector
+from edge_detect.errors import ConfigError
+from edge_detect.frame import Frame
+from edge_detect.model import Model, open_model
+from edge_detect.pixels import read_picture
+from edge_detect.workshop import targets
+from edge_detect.workshop.batches import Teach
+from edge_detect.workshop.dataset import Dataset, Label, Picture
+from edge_detect.workshop.net import Architecture
+from edge_detect.workshop.samples import Sample
+from edge_detect.workshop.targets import Targets
+
+log = logging.getLogger(__name__)
+
+LEAST_SCORE = 0.1
+
+
+def open_teacher(path: Path, labels: Path | None = None) -> Model:
+    """A detector: a `.tflite` of any layout that the runtime reads, or a Keras model or run of ours.
+
+    Raises:
+        InputMissing, ModelError: There is none, or not one that we can run.
+    """
+    if path.suffix == ".tflite":
+        return open_model(path, labels, threads=1)
+    from edge_detect.workshop.convert import Options, convert, open_parent
+    from edge_detect.workshop.quantize import SCHEMES
+
+    with tempfile.TemporaryDirectory(prefix="edge-detect-") as folder:
+        file = Path(folder) / "teacher.tflite"
+        file.write_bytes(convert(open_parent(path), Options(scheme=SCHEMES["float32"]), None))
+        return open_model(file, labels, threads=1)
+
+
+def teacher(path: Path, plan: Architecture, weight: float, labels: Path | None = None) -> Teach:
+    """Changes targets to a mixture of the truth and what a teacher sees in the very same sample.
+
+    At an anchor that fits one of the teacher's boxes the wanted score becomes
+    (1 - weight) x truth + weight x the teacher's score; where the truth has nothing, the
+    teacher's word counts by its weight, and what neither sees stays background.
+
+    Args:
+        path: The teacher.
+        plan: The pupil.
+        weight: The teacher's share, 0..1.
+        labels: Names of the teacher's classes, where it has none of its own.
+
+    Raises:
+        ConfigError: Teacher and pupil share no class.
+
+    Source: Hinton et al., arXiv:1503.02531, section 2 (soft targets); for detectors Chen et al.,
+    Learning Efficient Object Detection Models with Knowledge Distillation, NeurIPS 2017, section 3.
+    """
+    model = open_teacher(path, labels)
+    mapping = _classes(model, plan.classes, path)
+    detect, alone = Detector(model, LEAST_SCORE), threading.Lock()
+    around = targets.corners(plan.anchors)
+
+    def teach(sample: Sample, wanted: Targets) -> Targets:
+        with alone:  # one interpreter, several threads
+            found = detect(Frame(sample.image, 0.0, 0, "sample"))
+        return mixed(wanted, found, mapping, around, sample.size, weight)
+
+    return teach
+
+
+def _classes(model: Model, names: Sequence[str], path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Our class number for each of the teacher's, -1 for those that we do not learn."""
+    known = list(model.labels.names)
+    mapping = np.array([names.index(name) if name in names else -1 for name in known] or [-1])
+    if (mapping < 0).all():
+        raise ConfigError(
+            f"--teacher: {path.name} finds {', '.join(known[:3]) or 'classes without names'} ...,"
+            f" expected one of {', '.join(names)}; give --teacher-labels FILE"
+        )
+    return mapping
+
+
+def mixed(
+    wanted: Targets, found: Detections, mapping: np.ndarray[tuple[int], np.dtype[np.int64]],
+    around: rectangles.Boxes, size: tuple[int, int], weight: float,
+) -> Targets:  # fmt: skip
+    """Targets between the truth and a teacher's detections.
+
+    Args:
+        wanted: The truth at n anchors.
+        found: The teacher's word, in pixels of the sample.
+        mapping: Our class for each of the teacher's; -1 for none.
+        around: (n, 4) anchors, x1 y1 x2 y2 in 0..1.
+        size: (width, height) of the sample.
+        weight: The teacher's share.
+    """
+    ours = mapping[np.minimum(found.classes, len(mapping) - 1)] if len(found) else np.zeros(0, np.int64)
+    found, ours = found.pick(ours >= 0), ours[ours >= 0]
+    taught = np.zeros_like(wanted.scores)
+    if len(found):
+        overlap = rectangles.iou(around, found.boxes / np.array(size * 2, np.float32))
+        for j in np.argsort(found.scores):  # the surest last
+            fits = overlap[:, j] >= 0.5
+            taught[fits, ours[j]] = np.maximum(taught[fits, ours[j]], found.scores[j])
+    spoken = wanted.care > 0
+    scores = np.where(spoken, (1 - weight) * wanted.scores + weight * taught, wanted.scores)
+    # classes that the set did not label: the teacher is all that we know
+    alone = ~spoken & (taught > 0)
+    scores = np.where(alone, taught, scores)
+    care = np.where(alone, weight, wanted.care)
+    return replace(wanted, scores=scores.astype(np.float32), care=care.astype(np.float32))
+
+
+def label(
+    paths: Sequence[Path], model: Model, least: float, tell: Callable[[str], None] = log.info
+) -> Dataset:
+    """A data set of unlabelled pictures, with a detector's sure finds as labels (pseudo-labels).
+
+    What the detector half believes (from `least` / 2) becomes a region to leave alone.
+
+    Args:
+        paths: Picture files.
+        model: The detector.
+        least: Score from which a find is taken for true.
+        tell: Takes a line of progress.
+
+    Source: Lee, Pseudo-Label, ICML 2013 workshop.
+    """
+    detect = Detector(model, least / 2)
+    names = tuple(name for name in model.labels.names if name)
+    pictures = []
+    for number, path in enumerate(paths):
+        image = read_picture(path)
+        found = detect(Frame(image, 0.0, number, path.name))
+        rows = zip(found.boxes, found.scores, found.classes, strict=True)
+        labels = tuple(
+            Label(
+                model.labels[int(which)],
+                (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+                float(score) < least,
+            )
+            for box, score, which in rows
+        )
+        size = (image.shape[1], image.shape[0])
+        pictures.append(Picture(path, size, labels, frozenset(names), where=str(path)))
+        if number % 200 == 199:
+            tell(f"{number + 1} of {len(paths)} pictures labelled")
+    return Dataset(names, tuple(pictures))
