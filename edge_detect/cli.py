@@ -25,7 +25,10 @@ COMMANDS = {
     "dataset": ("edge_detect.commands.dataset", "check, describe, convert, show and split data sets"),
     "evaluate": ("edge_detect.commands.evaluate", "COCO mAP, speed and size of any models the runtime reads"),
     "train": ("edge_detect.commands.train", "a data set becomes a detector (workshop)"),
-    "convert": ("edge_detect.commands.convert", "a model becomes a file for the device: int8 and others (workshop)"),
+    "convert": (
+        "edge_detect.commands.convert",
+        "a model becomes a file for the device: int8 and others (workshop)",
+    ),
 }
 
 EPILOG = """\

@@ -222,10 +222,12 @@ class Graph:
         try:
             options = self._detector_options()
             told = options.table(2) if options else None
-            scales = (told.number(6, "f"), told.number(8, "f")) if told else ()
-            if told is None or not all(0 < scale < 1e4 for scale in scales):
+            if told is None:
                 return None
-            return (round(1 / scales[0], 6), round(1 / scales[1], 6)), bool(told.number(11, "B"))
+            centre, side = float(told.number(6, "f")), float(told.number(8, "f"))
+            if not (0 < centre < 1e4 and 0 < side < 1e4):
+                return None
+            return (round(1 / centre, 6), round(1 / side, 6)), bool(told.number(11, "B"))
         except (struct.error, ValueError, IndexError):
             return None
 

@@ -81,7 +81,9 @@ def prepare_workshop() -> None:
 
     from edge_detect.errors import DependencyError
 
-    missing = [name for name in ("keras", "tensorflow", "ai_edge_quantizer", "pycocotools") if not find_spec(name)]
+    missing = [
+        name for name in ("keras", "tensorflow", "ai_edge_quantizer", "pycocotools") if not find_spec(name)
+    ]
     if missing:
         raise DependencyError(
             f"the workshop needs {', '.join(missing)}: pip install 'edge_detect[workshop]', on a computer"

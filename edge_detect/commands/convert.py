@@ -1,7 +1,7 @@
 """Convert: a run, a Keras model, a SavedModel or a float .tflite becomes a file for the device.
 
   edge-detect convert runs/a --scheme int8 --calibrate train.json -o detector.tflite
-  edge-detect convert runs/a --scheme int8 --calibrate train.json --max-drop 0.5 --validate val.json -o d.tflite
+  edge-detect convert runs/a --calibrate train.json --max-drop 0.5 --validate val.json -o d.tflite
   edge-detect convert runs/a runs/qat --scheme all --calibrate train.json --validate val.json -o all/
   edge-detect convert other.tflite --scheme keep --labels names.txt -o described.tflite
 
@@ -33,8 +33,12 @@ METHODS = ("min-max", "percentile", "mse")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `edge-detect convert`."""
-    parser.add_argument("model", nargs="+", metavar="MODEL", help="run, .keras, .h5, SavedModel or float .tflite")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="file to write; a folder for all")
+    parser.add_argument(
+        "model", nargs="+", metavar="MODEL", help="run, .keras, .h5, SavedModel or float .tflite"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="file to write; a folder for all"
+    )
     parser.add_argument("--scheme", default="int8", metavar="S", help="see above (int8)")
     parser.add_argument("-l", "--labels", metavar="FILE", help="names of its classes, where it has none")
     parser.add_argument(
@@ -45,12 +49,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--postprocess", action="store_true", help="embed TFLite_Detection_PostProcess, for other programs"
     )
     group = parser.add_argument_group("quantization")
-    group.add_argument("--calibrate", metavar="DATA", help="FILE[=PICTURES] of a data set, or a folder of pictures")
-    group.add_argument("--pictures", type=arguments.count, default=100, metavar="N", help="for calibration (100)")
+    group.add_argument(
+        "--calibrate", metavar="DATA", help="FILE[=PICTURES] of a data set, or a folder of pictures"
+    )
+    group.add_argument(
+        "--pictures", type=arguments.count, default=100, metavar="N", help="for calibration (100)"
+    )
     group.add_argument("--method", choices=METHODS, default="min-max", help="how ranges are found (min-max)")
     group.add_argument("--per-tensor", action="store_true", help="one weight scale for a whole layer")
     group.add_argument(
-        "--weights", choices=("min-max", "mse", "octav"), default="min-max", help="how weight scales are found"
+        "--weights",
+        choices=("min-max", "mse", "octav"),
+        default="min-max",
+        help="how weight scales are found",
     )
     group.add_argument(
         "--wider", action="append", default=[], metavar="LAYERS[=16]",
@@ -64,7 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-drop-bits", choices=("16", "32"), default="16", help="of those layers (16)")
     group.add_argument("--validate", metavar="DATA", help="FILE[=PICTURES] to measure accuracy on")
     group.add_argument(
-        "--layers", metavar="FILE", help="signal-to-noise of every layer, as FILE.txt and FILE.png; - prints it"
+        "--layers",
+        metavar="FILE",
+        help="signal-to-noise of every layer, as FILE.txt and FILE.png; - prints it",
     )
 
 
@@ -147,7 +160,9 @@ def _calibrate(parent: Parent, chosen: Options, options: argparse.Namespace) -> 
     return convert.find_ranges(parent, batch, options.method) if chosen.scheme.calibrated else None, batch
 
 
-def _mixed(parent: Parent, chosen: Options, ranges: Ranges | None, batch: Any, options: argparse.Namespace) -> Options:
+def _mixed(
+    parent: Parent, chosen: Options, ranges: Ranges | None, batch: Any, options: argparse.Namespace
+) -> Options:
     from edge_detect.workshop import convert, formats, measure, sensitivity
     from edge_detect.workshop.quantize import SCHEMES
 
@@ -215,7 +230,9 @@ def _all(parents: list[Parent], options: argparse.Namespace, folder: Path) -> in
         for name, one, method in convert.every(parent, Options(postprocess=options.postprocess)):
             path = folder / f"{parent.about.name}-{name}.tflite"
             try:
-                data = convert.convert(parent, replace(one, method=method), convert.ranges_of(parent, seen, method))
+                data = convert.convert(
+                    parent, replace(one, method=method), convert.ranges_of(parent, seen, method)
+                )
             except EdgeDetectError as error:
                 print(f"{path.name}: refused: {error}")
                 continue

@@ -58,9 +58,10 @@ def main(options: argparse.Namespace) -> int:
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
     arguments.prepare_workshop()
     from edge_detect.workshop import train
+    from edge_detect.workshop.run import Run
 
     if not given and (folder / "settings.json").exists():
-        chosen, _, _ = train.Run(folder).settings()
+        chosen, _, _ = Run(folder).settings()
     elif "data" not in given:
         raise ConfigError("--data: expected a data set to learn from, got none")
     else:

@@ -160,7 +160,9 @@ def remember(
     with ThreadPoolExecutor(batches.threads, "samples") as pool:
         for first in range(0, variations * count, 64):
             rows = range(first, min(first + 64, variations * count))
-            for row, sample in zip(rows, pool.map(lambda i: batches.vary(i // count, i, i % count), rows), strict=True):
+            for row, sample in zip(
+                rows, pool.map(lambda i: batches.vary(i // count, i, i % count), rows), strict=True
+            ):
                 answer = front(net.normalized(sample.image))
                 if seen is None:
                     seen = np.empty((variations * count, *answer.shape), np.float16)

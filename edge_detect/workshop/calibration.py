@@ -94,7 +94,7 @@ def pictures(place: str, given: Input, count: int, seed: int = 0) -> npt.NDArray
         raise DatasetError(f"--calibrate: {place}: the pictures are nearly uniform; use real ones")
     if smaller > len(batch) / 2:
         log.warning(
-            "%s: most pictures are less than half as large as the input %dx%d; use pictures like the camera's",
+            "%s: most pictures are less than half as large as the input %dx%d; use some like the camera's",
             place, width, height,
         )  # fmt: skip
     return batch
@@ -134,7 +134,9 @@ class Probe:
         scale, zero = self._input["quantization"]
         if self._input["dtype"] != np.float32 and scale:
             limits = np.iinfo(self._input["dtype"])
-            value = np.clip(np.ceil(value / scale + zero - 0.5), limits.min, limits.max)  # as the running loop
+            value = np.clip(
+                np.ceil(value / scale + zero - 0.5), limits.min, limits.max
+            )  # as the running loop
         self._interpreter.set_tensor(self._input["index"], value.astype(self._input["dtype"]))
         self._interpreter.invoke()
 
@@ -144,7 +146,8 @@ class Probe:
         detail = self._interpreter._get_tensor_details(index, 0)
         scale, zero = detail["quantization"]
         values = stored.astype(np.float32)
-        return (values - np.float32(zero)) * np.float32(scale) if scale else values
+        real: npt.NDArray[np.float32] = (values - np.float32(zero)) * np.float32(scale) if scale else values
+        return real
 
     def values(self) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
         """Every float tensor that the last run wrote."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_detect import __version__, model as models
+from edge_detect import __version__
+from edge_detect import model as models
 from edge_detect.card import Card, Input
 from edge_detect.errors import ConfigError, InputMissing, ModelError
 from edge_detect.graph import Graph
@@ -94,7 +95,7 @@ def open_parent(
 
 def _from_run(path: Path) -> Parent:
     from edge_detect.workshop import export, qat
-    from edge_detect.workshop.train import Run
+    from edge_detect.workshop.run import Run
 
     run = Run(path)
     settings, plan, document = run.settings()
@@ -135,7 +136,7 @@ def _from_file(
         raise ModelError(f"{path.name}: {card.reason}")
     if real and given.tensor.dtype != "float32":
         raise ModelError(
-            f"{path.name}: input type {given.tensor.dtype}: expected a float model; quantize from the original"
+            f"{path.name}: input type {given.tensor.dtype}: expected a float model; convert the original"
         )
     if told:
         given = replace(given, normalization=told)
@@ -302,7 +303,7 @@ def theoretical_bytes(data: bytes, kind: str) -> int:
 
     The first layer, the heads and depthwise kernels are counted as int8, all biases as int32.
     """
-    from edge_detect.workshop.qat import KINDS as bits
+    from edge_detect.workshop import qat
 
     graph = Graph(data, "model")
     layers = layers_of(graph)
@@ -314,5 +315,7 @@ def theoretical_bytes(data: bytes, kind: str) -> int:
         kernel = float(np.prod(graph.shape(operator.inputs[1])))
         ends = layer == "Conv1" or (layer.startswith(("boxes_", "scores_")) and "depthwise" not in layer)
         coarse = operator.name == "builtin 3" and not ends
-        total += kernel * (bits[kind] if coarse else 8) / 8 + 4 * float(np.prod(graph.shape(operator.inputs[2])))
+        total += kernel * (qat.KINDS[kind] if coarse else 8) / 8 + 4 * float(
+            np.prod(graph.shape(operator.inputs[2]))
+        )
     return round(total)

@@ -109,7 +109,7 @@ def mixed(
     found, ours = found.pick(ours >= 0), ours[ours >= 0]
     taught = np.zeros_like(wanted.scores)
     if len(found):
-        overlap = rectangles.iou(around, found.boxes / np.array(size * 2, np.float32))
+        overlap = rectangles.iou(around, (found.boxes / np.array(size * 2, np.float32)).astype(np.float32))
         for j in np.argsort(found.scores):  # the surest last
             fits = overlap[:, j] >= 0.5
             taught[fits, ours[j]] = np.maximum(taught[fits, ours[j]], found.scores[j])

@@ -37,9 +37,7 @@ def fold(model: keras.Model) -> Weights:
 
     Source: Jacob et al., arXiv:1712.05877, section 3.2, equation 14.
     """
-    norms = {
-        layer.name: layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)
-    }
+    norms = {layer.name: layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)}
     weights: Weights = {}
     for layer in model.layers:
         if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
@@ -128,8 +126,10 @@ def _convert(converter: Any, name: str) -> bytes:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             data = bytes(converter.convert())
-    except Exception as error:  # noqa: BLE001 the converter raises whatever its parts raise
-        raise ModelError(f"{name}: cannot be written as .tflite: {str(error).splitlines()[0]:.200}") from error
+    except Exception as error:
+        raise ModelError(
+            f"{name}: cannot be written as .tflite: {str(error).splitlines()[0]:.200}"
+        ) from error
     finally:
         os.dup2(kept, 2)
         os.close(silent)

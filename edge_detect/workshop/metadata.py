@@ -16,7 +16,6 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
-import numpy.typing as npt
 from flatbuffers import number_types
 
 from edge_detect.anchors import Anchors
@@ -188,15 +187,3 @@ def origin(data: bytes) -> dict[str, Any]:
     except (ModelError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def checked_anchors(values: npt.NDArray[Any], where: str) -> Anchors:
-    """Anchors as metadata holds them.
-
-    Raises:
-        ModelError: Not (n, 4) finite numbers with sides above 0.
-    """
-    rows = np.asarray(values, np.float32)
-    if rows.ndim != 2 or rows.shape[1] != 4 or not np.isfinite(rows).all() or not (rows[:, 2:] > 0).all():
-        raise ModelError(f"{where}: expected anchors (n, 4) centre y, centre x, height, width, got {rows.shape}")
-    return rows

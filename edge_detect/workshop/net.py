@@ -24,8 +24,8 @@ Tensor: TypeAlias = Any  # symbolic, of Keras
 
 # expansion, filters, stride of blocks 0 to 16: table 2 of the paper, row by row
 BLOCKS = (
-    (1, 16, 1), (6, 24, 2), (6, 24, 1), (6, 32, 2), (6, 32, 1), (6, 32, 1), (6, 64, 2), (6, 64, 1), (6, 64, 1),
-    (6, 64, 1), (6, 96, 1), (6, 96, 1), (6, 96, 1), (6, 160, 2), (6, 160, 1), (6, 160, 1), (6, 320, 1),
+    (1, 16, 1), (6, 24, 2), (6, 24, 1), (6, 32, 2), (6, 32, 1), (6, 32, 1), (6, 64, 2), (6, 64, 1),
+    (6, 64, 1), (6, 64, 1), (6, 96, 1), (6, 96, 1), (6, 96, 1), (6, 160, 2), (6, 160, 1), (6, 160, 1), (6, 320, 1),
 )  # fmt: skip
 FIRST_HEAD = 13
 EXTRAS = (512, 256, 256)
@@ -294,4 +294,3 @@ def from_json(data: dict[str, Any]) -> Architecture:
 def normalized(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """(..., 3) uint8 BGR as the net wants it: RGB in -1..1."""
     return images[..., ::-1].astype(np.float32) / np.float32(127.5) - np.float32(1)
-

@@ -54,7 +54,8 @@ def embed(data: bytes, about: Description, *, most: int = 25, least: float = 0.0
     options = {
         "max_detections": most, "max_classes_per_detection": 1, "detections_per_class": 100,
         "use_regular_nms": False, "nms_score_threshold": least, "nms_iou_threshold": 0.5,
-        "num_classes": len(about.labels), "y_scale": centre, "x_scale": centre, "h_scale": side, "w_scale": side,
+        "num_classes": len(about.labels),
+        "y_scale": centre, "x_scale": centre, "h_scale": side, "w_scale": side,
     }  # fmt: skip
     edit.operator(CUSTOM, [boxes, scores, anchors], outputs, options)
     edit.main.outputs = np.array(outputs, np.int32)

@@ -55,7 +55,7 @@ def channels(model: keras.Model, plan: Architecture, share: float) -> tuple[kera
     rows = kept[net.FIRST_HEAD - 1]
     for head in ("boxes_0", "scores_0"):
         _take(weights, f"{head}_depthwise", {0: 2}, rows)
-        _take(weights, f"{head}_depthwise_BN", {i: 0 for i in range(4)}, rows)
+        _take(weights, f"{head}_depthwise_BN", dict.fromkeys(range(4), 0), rows)
         _take(weights, head, {0: 2}, rows)
     for layer in made.layers:
         if layer.weights:
@@ -83,9 +83,9 @@ def _kept(score: np.ndarray[Any, Any], bound: float) -> np.ndarray[Any, Any]:
 
 def _cut(weights: dict[str, list[Any]], prefix: str, rows: np.ndarray[Any, Any]) -> None:
     _take(weights, f"{prefix}_expand", {0: 3}, rows)
-    _take(weights, f"{prefix}_expand_BN", {i: 0 for i in range(4)}, rows)
+    _take(weights, f"{prefix}_expand_BN", dict.fromkeys(range(4), 0), rows)
     _take(weights, f"{prefix}_depthwise", {0: 2}, rows)
-    _take(weights, f"{prefix}_depthwise_BN", {i: 0 for i in range(4)}, rows)
+    _take(weights, f"{prefix}_depthwise_BN", dict.fromkeys(range(4), 0), rows)
     _take(weights, f"{prefix}_project", {0: 2}, rows)
 
 
@@ -111,7 +111,11 @@ def hold_zeros(model: keras.Model, share: float) -> None:
     if share <= 0:
         return
     for layer in model.layers:
-        if isinstance(layer, layers.Conv2D) and not isinstance(layer, layers.DepthwiseConv2D) and layer.trainable:
+        if (
+            isinstance(layer, layers.Conv2D)
+            and not isinstance(layer, layers.DepthwiseConv2D)
+            and layer.trainable
+        ):
             if layer.name == "Conv1":
                 continue
             kernel = np.array(ops.convert_to_numpy(layer.kernel))
@@ -124,7 +128,9 @@ def hold_zeros(model: keras.Model, share: float) -> None:
 def sparsity(model: keras.Model) -> float:
     """The share of zeros among the weights of all convolutions."""
     kernels = [
-        np.asarray(ops.convert_to_numpy(layer.kernel)) for layer in model.layers if isinstance(layer, layers.Conv2D)
+        np.asarray(ops.convert_to_numpy(layer.kernel))
+        for layer in model.layers
+        if isinstance(layer, layers.Conv2D)
     ]
     return float(sum((k == 0).sum() for k in kernels) / max(1, sum(k.size for k in kernels)))
 

@@ -137,12 +137,25 @@ def _recipe(
     names = qtyping.TFLOperationName
     grain = qtyping.QuantGranularity.CHANNELWISE if per_channel else qtyping.QuantGranularity.TENSORWISE
     algorithm = {
-        "min-max": AlgorithmName.MIN_MAX_UNIFORM_QUANT, "mse": AlgorithmName.MSE, "octav": AlgorithmName.OCTAV,
-    }[weights]  # fmt: skip
+        "min-max": AlgorithmName.MIN_MAX_UNIFORM_QUANT,
+        "mse": AlgorithmName.MSE,
+        "octav": AlgorithmName.OCTAV,
+    }[weights]
     weighted = (names.CONV_2D, names.DEPTHWISE_CONV_2D, names.FULLY_CONNECTED)
 
-    def static(pattern: str, bits: int, weight_bits: int, operation: Any, method: Any) -> Callable[[Any], None]:
+    def static(
+        pattern: str, bits: int, weight_bits: int, operation: Any, method: Any
+    ) -> Callable[[Any], None]:
         return lambda worker: worker.add_static_config(pattern, operation, bits, weight_bits, grain, method)
+
+    def dynamic(bits: int, operation: Any) -> Callable[[Any], None]:
+        return lambda worker: worker.add_dynamic_config(".*", operation, bits, grain)
+
+    def untouched(pattern: str) -> Callable[[Any], None]:
+        none = AlgorithmName.NO_QUANTIZE
+        return lambda worker: worker.update_quantization_recipe(
+            pattern, names.ALL_SUPPORTED, algorithm_key=none
+        )
 
     def cast(worker: Any) -> None:
         half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
@@ -158,12 +171,9 @@ def _recipe(
     if scheme.float16:
         calls.append(cast)
     elif scheme.dynamic:
-        calls.append(lambda worker: worker.add_dynamic_config(".*", names.ALL_SUPPORTED, 8, grain))
+        calls.append(dynamic(8, names.ALL_SUPPORTED))
         if scheme.weights == 4:
-            for operation in (names.CONV_2D, names.FULLY_CONNECTED):
-                calls.append(
-                    lambda worker, operation=operation: worker.add_dynamic_config(".*", operation, 4, grain)
-                )
+            calls += [dynamic(4, operation) for operation in (names.CONV_2D, names.FULLY_CONNECTED)]
     else:
         calls.append(static(".*", scheme.activations, 8, names.ALL_SUPPORTED, plain))
         for operation in weighted:
@@ -175,11 +185,7 @@ def _recipe(
         if one.bits == 16:
             calls.append(static(one.pattern, 16, 8, names.ALL_SUPPORTED, plain))
         else:
-            calls.append(
-                lambda worker, one=one: worker.update_quantization_recipe(
-                    one.pattern, names.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
-                )
-            )
+            calls.append(untouched(one.pattern))
     return calls
 
 

@@ -299,7 +299,8 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], styles: Sequence
 
 
 def _cell(text: str, style: str) -> str:
-    return f'<td class="{style}">{escape(text)}</td>' if style else f"<td>{escape(text)}</td>"
+    begin = f'<td class="{style}">' if style else "<td>"
+    return f"{begin}{escape(text)}</td>"
 
 
 def _trade_off(evaluation: Evaluation) -> str:

@@ -149,8 +149,9 @@ def scale_and_crop(
     stretch = np.exp(chance.uniform(-0.25, 0.25))
     wide, high = width * zoom * stretch, height * zoom / stretch
     usable = np.nonzero(~sample.ignore)[0]
-    low, high_ = np.array([min(0.0, width - wide), min(0.0, height - high)]), np.maximum(
-        [width - wide, height - high], 0
+    low, high_ = (
+        np.array([min(0.0, width - wide), min(0.0, height - high)]),
+        np.maximum([width - wide, height - high], 0),
     )
     if len(usable):  # one box, at least, is seen whole
         x1, y1, x2, y2 = map(float, sample.boxes[chance.choice(usable)])

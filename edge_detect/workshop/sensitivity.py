@@ -76,7 +76,12 @@ def layers(parent: Parent, data: bytes, batch: Sequence[npt.NDArray[np.float32]]
                 power[name] += float((a**2).sum())
                 noise[name] += float(((a - b) ** 2).sum())
     return [
-        Layer(made.get(name, name.partition(";")[0]), name, decibels(power[name], noise[name]), KIND_NAMES[kinds[name]])
+        Layer(
+            made.get(name, name.partition(";")[0]),
+            name,
+            decibels(power[name], noise[name]),
+            KIND_NAMES[kinds[name]],
+        )
         for name, _, _ in pairs
         if power[name] > 0
     ]
@@ -98,7 +103,9 @@ def text_of(rows: Sequence[Layer]) -> str:
     return "\n".join(lines)
 
 
-def alone(parent: Parent, options: Options, ranges: Ranges, batch: Any, tell: Callable[[str], None]) -> list[str]:
+def alone(
+    parent: Parent, options: Options, ranges: Ranges, batch: Any, tell: Callable[[str], None]
+) -> list[str]:
     """Every layer with weights, the most sensitive first.
 
     Each is quantized alone, all others left in float, and the noise that reaches the outputs is
@@ -134,9 +141,9 @@ def _distance(truth: list[Any], other: list[Any]) -> float:
     total = 0.0
     for shape in truth[0]:
         power = sum(float((row[shape] ** 2).sum()) for row in truth)
-        total += sum(float(((a[shape] - b[shape]) ** 2).sum()) for a, b in zip(truth, other, strict=True)) / max(
-            power, 1e-12
-        )
+        total += sum(
+            float(((a[shape] - b[shape]) ** 2).sum()) for a, b in zip(truth, other, strict=True)
+        ) / max(power, 1e-12)
     return total
 
 
@@ -158,7 +165,12 @@ class Mixture:
 
 
 def smallest(
-    order: Sequence[str], options: Options, most: float, bits: int, score: Callable[[Options], float], real: float
+    order: Sequence[str],
+    options: Options,
+    most: float,
+    bits: int,
+    score: Callable[[Options], float],
+    real: float,
 ) -> Mixture:
     """The fewest of the most sensitive layers that must be wider for a loss of at most `most` points.
 
@@ -198,7 +210,9 @@ def smallest(
     if best is None:
         drop = lost(len(order))
         if drop > most:
-            raise ModelError(f"--max-drop {most:g}: even with all {len(order)} layers wider {drop:.2f} are lost")
+            raise ModelError(
+                f"--max-drop {most:g}: even with all {len(order)} layers wider {drop:.2f} are lost"
+            )
         best = len(order), drop
     count, drop = best
     return Mixture(with_wider(options, order[:count], bits), tuple(order[:count]), drop, tuple(tried))

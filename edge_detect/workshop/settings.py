@@ -104,7 +104,9 @@ class Settings:
         if self.prune_channels and not Path(self.weights).is_dir():
             raise ConfigError("--prune-channels: expected --weights RUN: a trained net is pruned")
         if self.quantize and (self.prune or self.prune_channels):
-            raise ConfigError("--quantize: cannot be combined with pruning; prune first, then quantize that run")
+            raise ConfigError(
+                "--quantize: cannot be combined with pruning; prune first, then quantize that run"
+            )
         _within("validate", self.validate, 1, 10**5)
         _within("patience", self.patience, 0, 10**5)
         _within("save", self.save, 0, 10**5)

@@ -23,111 +23,22 @@ import keras
 import numpy as np
 from keras import ops
 
-from edge_detect import __version__, anchors, detections, pixels
-from edge_detect.anchors import Anchors
-from edge_detect.boxes import clip
-from edge_detect.detections import Detections
-from edge_detect.errors import ConfigError, DatasetError, InputMissing
+from edge_detect import __version__
+from edge_detect.errors import ConfigError, DatasetError
 from edge_detect.fit import letterbox
-from edge_detect.workshop import average_precision, export, formats, losses, net, prune, qat, samples, targets
+from edge_detect.workshop import export, formats, net, prune, qat, targets
 from edge_detect.workshop.average_precision import Precision
 from edge_detect.workshop.batches import Batches, remember
 from edge_detect.workshop.dataset import Dataset, keep
 from edge_detect.workshop.files import write_whole
 from edge_detect.workshop.net import Architecture
+from edge_detect.workshop.run import Run
 from edge_detect.workshop.settings import Settings, option, size_of
-from edge_detect.workshop.targets import VARIANCES, Shapes
+from edge_detect.workshop.targets import Shapes
+from edge_detect.workshop.trainee import Trainee, cosine
+from edge_detect.workshop.validation import validate
 
 log = logging.getLogger(__name__)
-
-
-class Run:
-    """The folder of a run.
-
-    Attributes:
-        folder: Where it is.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.settings_path = folder / "settings.json"
-        self.checkpoint_path = folder / "checkpoint.npz"
-        self.weights_path = folder / "best.weights.h5"
-        self.curves_path = folder / "curves.csv"
-
-    def settings(self) -> tuple[Settings, Architecture, dict[str, Any]]:
-        """What the run was made with, the net, and the rest of what is written there.
-
-        Raises:
-            InputMissing: The folder is not that of a run.
-        """
-        try:
-            data = json.loads(self.settings_path.read_text("utf-8"))
-            return Settings(**data["settings"]), net.from_json(data["architecture"]), data
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputMissing(f"{self.folder}: expected the folder of a run, with settings.json") from error
-
-    def model(self) -> tuple[keras.Model, Architecture]:
-        """The net with the best weights that the run has found."""
-        settings, plan, _ = self.settings()
-        model = qat.build(plan, settings.quantize) if settings.quantize else net.build(plan)
-        if not self.weights_path.exists():
-            raise InputMissing(f"{self.folder}: the run has no weights yet; let it validate once")
-        model.load_weights(self.weights_path)
-        return model, plan
-
-
-class Trainee(keras.Model):
-    """A net that knows its losses.
-
-    Both are sums over the batch divided by the number of anchors with a box.
-    """
-
-    def __init__(self, core: keras.Model, settings: Settings, around: Anchors) -> None:
-        super().__init__(inputs=core.inputs, outputs=core.outputs)
-        self.core = core
-        self._settings = settings
-        self._around = around
-        self.parts = {"classes": keras.metrics.Mean(name="classes"), "boxes": keras.metrics.Mean(name="boxes")}
-
-    @property
-    def metrics(self) -> list[Any]:
-        """The means of the two losses since they were last reset."""
-        return [*super().metrics, *self.parts.values()]
-
-    def call(self, image: Any, training: bool = False) -> Any:
-        return self.core(image, training=training)
-
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        """The loss of a batch; `y` holds the fields of `Targets`."""
-        count = ops.maximum(ops.sum(y["positive"]), 1.0)
-        scores = ops.cast(y_pred["scores"], "float32")
-        offsets = ops.cast(y_pred["boxes"], "float32")
-        if self._settings.class_loss == "focal":
-            classes = losses.focal(scores, y["scores"], y["care"]) / count
-        else:
-            classes = losses.hard_negatives(scores, y["scores"], y["care"], y["positive"]) / count
-        if self._settings.box_loss == "giou":
-            boxes = losses.giou(offsets, y["offsets"], y["positive"], ops.convert_to_tensor(self._around)) / count
-        else:
-            boxes = losses.smooth_l1(offsets, y["offsets"], y["positive"]) / count
-        self.parts["classes"].update_state(classes)
-        self.parts["boxes"].update_state(boxes)
-        return classes + self._settings.box_weight * boxes
-
-
-def cosine(step: int, total: int, rate: float, warmup: float) -> float:
-    """The learning rate of a step: a linear rise, then half a cosine down to a hundredth.
-
-    Source: Loshchilov and Hutter, SGDR, arXiv:1608.03983, equation 5, without restarts.
-    """
-    rise = max(1, round(total * warmup))
-    if step < rise:
-        return rate * (step + 1) / rise
-    along = (step - rise) / max(1, total - rise)
-    return rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * along)))
 
 
 def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.info) -> Run:
@@ -281,8 +192,8 @@ class _Loop:
     """The steps of a run, from its checkpoint to its end."""
 
     def __init__(
-        self, run: Run, settings: Settings, plan: Architecture, core: keras.Model, model: Trainee, batches: Batches,
-        held: Dataset, tell: Callable[[str], None],
+        self, run: Run, settings: Settings, plan: Architecture, core: keras.Model, model: Trainee,
+        batches: Batches, held: Dataset, tell: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._run, self._settings, self._plan = run, settings, plan
         self._core, self._model = core, model
@@ -325,7 +236,7 @@ class _Loop:
                 self._tell(f"no gain in {settings.patience} measurements: ended early")
                 break
         if not self._run.weights_path.exists():
-            self._keep_best(None)
+            self._keep_best()
 
     def _end_epoch(self, epoch: int, left: float) -> None:
         settings = self._settings
@@ -341,21 +252,24 @@ class _Loop:
             "ap50": "",
         }
         if len(self._held) and (epoch % settings.validate == 0 or epoch == settings.epochs):
-            found = self._keep_best(epoch)
-            row |= {"ap": round(found.ap, 4), "ap50": round(found.ap50, 4)}
+            found = self._keep_best()
+            if found:
+                row |= {"ap": round(found.ap, 4), "ap50": round(found.ap50, 4)}
         self._state["rows"].append(row)
         with open(self._run.curves_path, "w", newline="") as file:
             writer = csv.DictWriter(file, row)
             writer.writeheader()
             writer.writerows(self._state["rows"])
         measured = f", AP {row['ap']}, AP50 {row['ap50']}" if row["ap"] != "" else ""
-        self._tell(f"epoch {epoch} of {settings.epochs}: loss {row['loss']:.3f}{measured}, {spell(left)} left")
+        told = f"epoch {epoch} of {settings.epochs}: loss {row['loss']:.3f}{measured}"
+        self._tell(f"{told}, {spell(left)} left")
 
-    def _keep_best(self, epoch: int | None) -> Precision:
+    def _keep_best(self) -> Precision | None:
         """Measures the averaged weights and keeps them when they are the best so far."""
         self._averaged.on_test_begin()
         if self._settings.prune:  # an average of zeros is not quite zero
-            prune.hold_zeros(self._core, prune.wanted_share(self._state["step"], self._total, self._settings.prune))
+            share = prune.wanted_share(self._state["step"], self._total, self._settings.prune)
+            prune.hold_zeros(self._core, share)
         try:
             found = validate(self._core, self._plan, self._held) if len(self._held) else None
             gain = found.ap50 if found else 0.0
@@ -392,33 +306,6 @@ class _Loop:
         except FileNotFoundError:
             return
         self._tell(f"goes on at step {self._state['step']} of {self._total}")
-
-
-def validate(model: keras.Model, plan: Architecture, held: Dataset, batch: int = 16) -> Precision:
-    """How good a net is on a set, before anything is quantized."""
-    found = []
-    for start in range(0, len(held), batch):
-        part = [samples.load(p, plan.classes) for p in held.pictures[start : start + batch]]
-        images = np.stack([samples.whole(sample, plan.size).image for sample in part])
-        answers = model.predict_on_batch(net.normalized(images))
-        for i, sample in enumerate(part):
-            found.append(decode(answers["boxes"][i], answers["scores"][i], plan, sample.size))
-    return average_precision.measure(held, found, plan.classes, held.classes)
-
-
-def decode(
-    offsets: Any, logits: Any, plan: Architecture, size: tuple[int, int], least: float = 0.01
-) -> Detections:
-    """What a net's answer for a picture of `size` means, as the running loop reads it."""
-    scores = 1 / (1 + np.exp(-np.asarray(logits, np.float32)))
-    rows = np.nonzero(scores.max(1) >= least)[0]
-    corners = anchors.decode(np.asarray(offsets, np.float32)[rows], plan.anchors[rows], VARIANCES)
-    found = detections.make(
-        clip(letterbox(size, plan.size).to_picture(corners, size), *size),
-        scores[rows].max(1),
-        scores[rows].argmax(1),
-    )
-    return found.pick(pixels.suppress(found.boxes, found.scores, found.classes, 0.5))
 
 
 def spell(seconds: float) -> str:

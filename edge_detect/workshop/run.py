@@ -1,0 +1,50 @@
+"""Run: the folder in which a training keeps all that it made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from edge_detect.errors import InputMissing
+from edge_detect.workshop import net, qat
+from edge_detect.workshop.net import Architecture
+from edge_detect.workshop.settings import Settings
+
+
+class Run:
+    """The folder of a run.
+
+    Attributes:
+        folder: Where it is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings_path = folder / "settings.json"
+        self.checkpoint_path = folder / "checkpoint.npz"
+        self.weights_path = folder / "best.weights.h5"
+        self.curves_path = folder / "curves.csv"
+
+    def settings(self) -> tuple[Settings, Architecture, dict[str, Any]]:
+        """What the run was made with, the net, and the rest of what is written there.
+
+        Raises:
+            InputMissing: The folder is not that of a run.
+        """
+        try:
+            data = json.loads(self.settings_path.read_text("utf-8"))
+            return Settings(**data["settings"]), net.from_json(data["architecture"]), data
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputMissing(f"{self.folder}: expected the folder of a run, with settings.json") from error
+
+    def model(self) -> tuple[keras.Model, Architecture]:
+        """The net with the best weights that the run has found."""
+        settings, plan, _ = self.settings()
+        model = qat.build(plan, settings.quantize) if settings.quantize else net.build(plan)
+        if not self.weights_path.exists():
+            raise InputMissing(f"{self.folder}: the run has no weights yet; let it validate once")
+        model.load_weights(self.weights_path)
+        return model, plan

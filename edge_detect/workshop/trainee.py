@@ -1,0 +1,72 @@
+"""Trainee: a net that knows its losses, and how fast it is to learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from edge_detect.anchors import Anchors
+from edge_detect.workshop import losses
+from edge_detect.workshop.settings import Settings
+
+
+class Trainee(keras.Model):
+    """A net that knows its losses.
+
+    Both are sums over the batch divided by the number of anchors with a box.
+    """
+
+    def __init__(self, core: keras.Model, settings: Settings, around: Anchors) -> None:
+        super().__init__(inputs=core.inputs, outputs=core.outputs)
+        self.core = core
+        self._settings = settings
+        self._around = around
+        self.parts = {name: keras.metrics.Mean(name=name) for name in ("classes", "boxes")}
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The means of the two losses since they were last reset."""
+        return [*super().metrics, *self.parts.values()]
+
+    def call(self, image: Any, training: bool = False) -> Any:
+        return self.core(image, training=training)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The loss of a batch; `y` holds the fields of `Targets`."""
+        count = ops.maximum(ops.sum(y["positive"]), 1.0)
+        scores = ops.cast(y_pred["scores"], "float32")
+        offsets = ops.cast(y_pred["boxes"], "float32")
+        if self._settings.class_loss == "focal":
+            classes = losses.focal(scores, y["scores"], y["care"]) / count
+        else:
+            classes = losses.hard_negatives(scores, y["scores"], y["care"], y["positive"]) / count
+        if self._settings.box_loss == "giou":
+            around = ops.convert_to_tensor(self._around)
+            boxes = losses.giou(offsets, y["offsets"], y["positive"], around) / count
+        else:
+            boxes = losses.smooth_l1(offsets, y["offsets"], y["positive"]) / count
+        self.parts["classes"].update_state(classes)
+        self.parts["boxes"].update_state(boxes)
+        return classes + self._settings.box_weight * boxes
+
+
+def cosine(step: int, total: int, rate: float, warmup: float) -> float:
+    """The learning rate of a step: a linear rise, then half a cosine down to a hundredth.
+
+    Source: Loshchilov and Hutter, SGDR, arXiv:1608.03983, equation 5, without restarts.
+    """
+    rise = max(1, round(total * warmup))
+    if step < rise:
+        return rate * (step + 1) / rise
+    along = (step - rise) / max(1, total - rise)
+    return float(rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * along))))

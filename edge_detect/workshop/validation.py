@@ -1,0 +1,45 @@
+"""Validation: how good a Keras net is on a set, read as the running loop reads its file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from edge_detect import anchors, detections, pixels
+from edge_detect.boxes import clip
+from edge_detect.detections import Detections
+from edge_detect.fit import letterbox
+from edge_detect.workshop import average_precision, net, samples
+from edge_detect.workshop.average_precision import Precision
+from edge_detect.workshop.dataset import Dataset
+from edge_detect.workshop.net import Architecture
+from edge_detect.workshop.targets import VARIANCES
+
+
+def validate(model: keras.Model, plan: Architecture, held: Dataset, batch: int = 16) -> Precision:
+    """How good a net is on a set, before anything is quantized."""
+    found = []
+    for start in range(0, len(held), batch):
+        part = [samples.load(p, plan.classes) for p in held.pictures[start : start + batch]]
+        images = np.stack([samples.whole(sample, plan.size).image for sample in part])
+        answers = model.predict_on_batch(net.normalized(images))
+        for i, sample in enumerate(part):
+            found.append(decode(answers["boxes"][i], answers["scores"][i], plan, sample.size))
+    return average_precision.measure(held, found, plan.classes, held.classes)
+
+
+def decode(
+    offsets: Any, logits: Any, plan: Architecture, size: tuple[int, int], least: float = 0.01
+) -> Detections:
+    """What a net's answer for a picture of `size` means, as the running loop reads it."""
+    scores = 1 / (1 + np.exp(-np.asarray(logits, np.float32)))
+    rows = np.nonzero(scores.max(1) >= least)[0]
+    corners = anchors.decode(np.asarray(offsets, np.float32)[rows], plan.anchors[rows], VARIANCES)
+    found = detections.make(
+        clip(letterbox(size, plan.size).to_picture(corners, size), *size),
+        scores[rows].max(1),
+        scores[rows].argmax(1),
+    )
+    return found.pick(pixels.suppress(found.boxes, found.scores, found.classes, 0.5))
