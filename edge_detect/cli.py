@@ -192,3 +192,4 @@ def configure_logging(*, verbose: bool, quiet: bool) -> None:
     )
     if not verbose:  # it tells six lines each time a camera is opened
         logging.getLogger("picamera2").setLevel(logging.WARNING)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its fonts

@@ -150,16 +150,23 @@ class Graph:
         kind = TYPES.get(row.number(1, "b"), "")
         raw = list(self._root.tables(4))[row.number(2, "I")].numbers(0, "u1")
         shape = self.shape(tensor)
-        if kind not in ("float32", "uint8", "int8", "int16", "float16") or not len(raw):
+        if kind not in ("float32", "uint8", "int8", "int16", "int32", "float16") or not len(raw):
             return None
         values = np.frombuffer(raw.tobytes(), kind)
         if values.size != np.prod(shape):
             return None
         quantization = row.table(4)
-        if quantization is not None and len(scale := quantization.numbers(2, "<f4")) == 1:
+        values = values.astype(np.float64).reshape(shape)
+        if quantization is not None and len(scale := quantization.numbers(2, "<f4")):
             zero = quantization.numbers(3, "<i8")
-            values = (values.astype(np.float32) - (zero[0] if len(zero) else 0)) * scale[0]
-        return values.astype(np.float32).reshape(shape)
+            axis = quantization.number(6, "i")
+            if len(scale) > 1:  # one for each channel
+                if not 0 <= axis < len(shape) or shape[axis] != len(scale) or len(zero) not in (0, len(scale)):
+                    return None
+                wide = [len(scale) if i == axis else 1 for i in range(len(shape))]
+                scale, zero = scale.reshape(wide), zero.reshape(wide) if len(zero) else zero
+            values = (values - (zero if np.size(zero) else 0)) * scale
+        return values.astype(np.float32)
 
     def maker(self, tensor: int) -> Operator | None:
         """The operator that writes a tensor."""

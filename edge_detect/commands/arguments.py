@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,15 @@ from edge_detect.errors import ConfigError, InputMissing
 if TYPE_CHECKING:
     from edge_detect.model import Model
 
-MODELS = Path(__file__).resolve().parents[2] / "models"
+# beside the package in the repository; an installed package keeps them in its environment
+MODELS = next(
+    (
+        folder
+        for folder in (Path(__file__).resolve().parents[2] / "models", Path(sys.prefix, "share", "edge_detect", "models"))
+        if (folder / "detector.tflite").exists()
+    ),
+    Path(sys.prefix, "share", "edge_detect", "models"),
+)
 SHIPPED = MODELS / "detector.tflite"
 
 
@@ -76,6 +85,7 @@ def prepare_workshop() -> None:
         DependencyError: They are not installed.
     """
     import ctypes
+    import logging
     import os
     from importlib.util import find_spec
 
@@ -91,7 +101,7 @@ def prepare_workshop() -> None:
         )
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
+    logging.getLogger("absl").setLevel(logging.WARNING)
     try:  # a step frees gigabytes; given back to the system and taken again, they cost half of the time
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-4, 0)  # M_MMAP_MAX: none of it from mmap

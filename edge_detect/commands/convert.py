@@ -40,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", required=True, metavar="FILE", help="file to write; a folder for all"
     )
     parser.add_argument("--scheme", default="int8", metavar="S", help="see above (int8)")
+    parser.add_argument(
+        "--size", type=arguments.count, default=224, metavar="PIXELS",
+        help="input of a classifier of which MODEL holds the weights alone (224)",
+    )  # fmt: skip
     parser.add_argument("-l", "--labels", metavar="FILE", help="names of its classes, where it has none")
     parser.add_argument(
         "--mean", type=_number, metavar="N", help="of the input's normalization (pixel - mean) / std"
@@ -145,7 +149,7 @@ def _open(path: Path, options: argparse.Namespace) -> Parent:
         if not options.std > 0:
             raise ConfigError(f"--std: expected a number above 0, got {options.std:g}")
         told = Normalization((options.mean,), (options.std,))
-    return convert.open_parent(path, labels, told, real=options.scheme != "keep")
+    return convert.open_parent(path, labels, told, real=options.scheme != "keep", size=options.size)
 
 
 def _calibrate(parent: Parent, chosen: Options, options: argparse.Namespace) -> tuple[Ranges | None, Any]:

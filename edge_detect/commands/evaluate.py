@@ -123,7 +123,6 @@ def _check_packages(*, drawn: bool) -> None:
     """What is not installed is told before the long work, not after it."""
     from importlib.util import find_spec
 
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its fonts
     for name in ("pycocotools", "matplotlib") if drawn else ("pycocotools",):
         if not find_spec(name):
             raise DependencyError(f"evaluate needs {name}: pip install '{name}', or 'edge_detect[workshop]'")

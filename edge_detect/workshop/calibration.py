@@ -63,14 +63,14 @@ def paths_of(place: str) -> list[Path]:
     return found
 
 
-def pictures(place: str, given: Input, count: int, seed: int = 0) -> npt.NDArray[np.float32]:
+def pictures(place: str, given: Input, count: int, *, last: bool = False) -> npt.NDArray[np.float32]:
     """(n, h, w, 3) pictures as a float model gets them, drawn at random from a data set or folder.
 
     Args:
         place: `FILE[=PICTURES]` of a data set, or a folder of pictures.
         given: The input of the model.
         count: How many at most.
-        seed: Of the drawing.
+        last: Whether to take the last ones of the drawing: others, where the set has enough.
 
     Raises:
         DatasetError: Too few pictures, or all the same.
@@ -78,7 +78,8 @@ def pictures(place: str, given: Input, count: int, seed: int = 0) -> npt.NDArray
     paths = paths_of(place)
     if len(paths) < FEWEST:
         raise DatasetError(f"--calibrate: {place}: expected at least {FEWEST} pictures, got {len(paths)}")
-    order = np.random.default_rng(seed).permutation(len(paths))[:count]
+    drawn = np.random.default_rng(0).permutation(len(paths))
+    order = drawn[-count:] if last else drawn[:count]
     width, height = given.size
     batch = np.empty((len(order), height, width, 3), np.float32)
     painter = Painter(pixel_values.table(given.tensor, given.normalization), given.colour, given.padding)
@@ -170,8 +171,8 @@ def watch(data: bytes, batch: Sequence[npt.NDArray[np.float32]]) -> dict[str, Se
     for picture in batch:
         probe.run(picture)
         for name, values in probe.values():
-            low, high = bounds[name]
-            counts[name] += np.histogram(values, BINS, (low, high if high > low else low + 1e-6))[0]
+            low, high = map(np.float64, bounds[name])  # in float32 the edges of a narrow range fall together
+            counts[name] += np.histogram(values, BINS, (low, max(high, low + 1e-6 * max(1, abs(low)))))[0]
     return {name: Seen(low, high, counts[name]) for name, (low, high) in bounds.items()}
 
 

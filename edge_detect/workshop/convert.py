@@ -62,8 +62,9 @@ class Parent:
 
 
 def open_parent(
-    path: Path, labels: Sequence[str] = (), normalization: Normalization | None = None, *, real: bool = True
-) -> Parent:
+    path: Path, labels: Sequence[str] = (), normalization: Normalization | None = None, *,
+    real: bool = True, size: int = 224,
+) -> Parent:  # fmt: skip
     """The float model at a path: a run, `.keras`, `.h5`, a SavedModel, or a float `.tflite`.
 
     Args:
@@ -71,6 +72,7 @@ def open_parent(
         labels: Names of its classes, where it has none of its own.
         normalization: What it was trained on, where it does not tell.
         real: Whether it must be a float model.
+        size: Side of the input, for weights of a classifier alone.
 
     Raises:
         InputMissing: There is nothing.
@@ -84,6 +86,10 @@ def open_parent(
         from edge_detect.workshop import export
 
         data = export.saved_model_to_tflite(path)
+    elif path.name.endswith(".weights.h5"):
+        from edge_detect.workshop import export
+
+        data = export.classifier_to_tflite(path, size)
     elif path.suffix in (".keras", ".h5"):
         from edge_detect.workshop import export
 
@@ -94,7 +100,7 @@ def open_parent(
 
 
 def _from_run(path: Path) -> Parent:
-    from edge_detect.workshop import export, qat
+    from edge_detect.workshop import export, net, qat
     from edge_detect.workshop.run import Run
 
     run = Run(path)
@@ -110,6 +116,7 @@ def _from_run(path: Path) -> Parent:
     origin = {
         "architecture": f"SSDLite MobileNetV2 alpha {plan.alpha:g}",
         "data": settings.data,
+        "plan": net.to_json(plan),
         "pictures": document.get("pictures"),
         "boxes": document.get("boxes"),
         "seed": settings.seed,

@@ -109,6 +109,39 @@ def keras_to_tflite(path: Path) -> bytes:
     return to_tflite(_of_one(model))
 
 
+def classifier_to_tflite(path: Path, size: int) -> bytes:
+    """A float32 file of a `keras.applications.MobileNetV2` classifier whose weights a file holds.
+
+    Width and number of classes are those of the weights.
+
+    Args:
+        path: A `.weights.h5`.
+        size: Side of the input in pixels.
+
+    Raises:
+        ModelError: The weights are not of such a classifier.
+    """
+    import h5py
+
+    shapes: list[tuple[int, ...]] = []
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(lambda _, item: shapes.append(item.shape) if isinstance(item, h5py.Dataset) else None)
+    except OSError as error:
+        raise ModelError(f"{path}: expected Keras weights in HDF5: {error}") from error
+    dense = [shape for shape in shapes if len(shape) == 2]
+    for alpha in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4) if len(dense) == 1 else ():
+        model = keras.applications.MobileNetV2(
+            (size, size, 3), alpha=alpha, weights=None, classes=dense[0][1]
+        )
+        try:
+            model.load_weights(path)
+        except (ValueError, KeyError):
+            continue
+        return to_tflite(_of_one(model))
+    raise ModelError(f"{path}: expected the weights of a MobileNetV2 classifier, with one dense layer at its end")
+
+
 def _of_one(model: keras.Model) -> keras.Model:
     """The model with a batch of one: with a free batch, shape arithmetic stays in the file."""
     shape = model.input_shape

@@ -27,7 +27,7 @@ def agreement(parent: Parent, data: bytes, place: str, count: int) -> tuple[int,
 
     The pictures are others than those of the calibration where the data set has enough.
     """
-    batch = calibration.pictures(place, parent.input, count, seed=1)
+    batch = calibration.pictures(place, parent.input, count, last=True)
     real, coarse = Probe(parent.data), Probe(data)
     same = 0
     for picture in batch:

@@ -21,7 +21,8 @@ class Settings:
         size: Input of the net, `SIDE` or `WIDTHxHEIGHT`, divisible by 32.
         alpha: Width multiplier, 0.35 to 1.0.
         anchors: Anchors of a cell.
-        weights: What to begin with: a MobileNetV2 `.weights.h5` without top, or a run; nothing by default.
+        weights: What to begin with: a MobileNetV2 `.weights.h5` without top, a run, or a `.tflite` that this
+            workshop wrote; nothing by default.
         epochs: Times that every picture is seen.
         batch: Pictures in a step.
         rate: Highest learning rate.

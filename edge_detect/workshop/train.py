@@ -26,7 +26,7 @@ from keras import ops
 from edge_detect import __version__
 from edge_detect.errors import ConfigError, DatasetError
 from edge_detect.fit import letterbox
-from edge_detect.workshop import export, formats, net, prune, qat, targets
+from edge_detect.workshop import export, formats, net, prune, qat, samples, targets, transplant
 from edge_detect.workshop.average_precision import Precision
 from edge_detect.workshop.batches import Batches, remember
 from edge_detect.workshop.dataset import Dataset, keep
@@ -64,7 +64,7 @@ def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.in
     plan = _begin(run, settings, data)
     with _policy(settings.precision):
         core = qat.build(plan, settings.quantize) if settings.quantize else net.build(plan)
-    _load_weights(core, plan, settings)
+    _load_weights(core, plan, settings, data)
     net.freeze(core, settings.frozen, norms=settings.frozen_norms)
     batches = Batches(
         data.pictures, plan.classes, plan.size, plan.anchors, settings.batch, settings.seed, settings.mosaics,
@@ -112,7 +112,11 @@ def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
             )
         return plan
     size = size_of(settings.size)
-    if settings.weights and Path(settings.weights).is_dir():
+    if settings.weights.endswith(".tflite"):
+        plan = replace(transplant.architecture_of(Path(settings.weights)), size=size)
+        if plan.classes != data.classes:
+            raise ConfigError(f"--weights: a file with classes {', '.join(plan.classes)}, expected the same")
+    elif settings.weights and Path(settings.weights).is_dir():
         base, plan, _ = Run(Path(settings.weights)).settings()
         if plan.classes != data.classes:
             raise ConfigError(f"--weights: a run with classes {', '.join(plan.classes)}, expected the same")
@@ -163,7 +167,7 @@ def _policy(precision: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _load_weights(model: keras.Model, plan: Architecture, settings: Settings) -> None:
+def _load_weights(model: keras.Model, plan: Architecture, settings: Settings, data: Dataset) -> None:
     path = Path(settings.weights)
     if not settings.weights:
         return
@@ -175,6 +179,10 @@ def _load_weights(model: keras.Model, plan: Architecture, settings: Settings) ->
             qat.load(model, export.fold(given))
         else:
             model.set_weights(given.get_weights())
+    elif path.suffix == ".tflite":
+        some = data.pictures[:: max(1, len(data) // 64)][:64]
+        shown = [samples.whole(samples.load(picture, plan.classes), plan.size).image for picture in some]
+        transplant.put(model, plan, transplant.weights_of(path), net.normalized(np.stack(shown)))
     else:
         net.load_backbone(model, plan, path)
 

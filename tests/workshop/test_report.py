@@ -15,7 +15,7 @@ from tflite_files import Output, build
 
 from edge_detect import board, detections
 from edge_detect.errors import SinkError
-from edge_detect.workshop import evaluate, report
+from edge_detect.workshop import evaluate, report, report_pictures
 from edge_detect.workshop.dataset import Dataset, Label, Picture
 
 EVIL = '<img src=x onerror="alert(1)">'
@@ -236,14 +236,14 @@ ONE = detections.make([BOX], [0.9], [0])
     ids=["same", "other class", "other place", "one more", "nothing"],
 )
 def test_things_that_only_one_has_found_are_counted(other: Any, count: int) -> None:
-    assert (report.apart(ONE, other), report.apart(other, ONE)) == (count, count)
+    assert (report_pictures.apart(ONE, other), report_pictures.apart(other, ONE)) == (count, count)
 
 
 def test_the_pictures_on_which_models_differ_most_come_first() -> None:
     none = detections.none()
     first, second = [ONE, ONE, none, ONE], [ONE, none, none, detections.make([OTHER], [0.9], [0])]
 
-    assert report.most_disputed([first, second], 3) == [3, 1, 0]
+    assert report_pictures.most_disputed([first, second], 3) == [3, 1, 0]
 
 
 def test_what_is_shown_is_above_the_best_threshold_of_its_class(
@@ -261,7 +261,7 @@ def test_what_is_shown_is_above_the_best_threshold_of_its_class(
     )
     found = detections.make([BOX] * 6, [0.7, 0.5, 0.4, 0.2, 0.9, 0.9], [2, 2, 0, 0, 1, 7])
 
-    shown = report.shown(result, found)
+    shown = report_pictures.shown(result, found)
 
     assert list(zip(shown.classes.tolist(), shown.scores.round(1).tolist(), strict=True)) == [
         (0, pytest.approx(0.7)),

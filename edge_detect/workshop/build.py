@@ -1,0 +1,216 @@
+"""Build: every file in `models/`, from the shared data to the cards, stage by stage.
+
+A stage that is done is not done again, and one that was killed goes on, so the same command
+finishes what another began.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from edge_detect.errors import ConfigError
+from edge_detect.lazy import suggest
+from edge_detect.workshop.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CLASSES = "person,bicycle,car,motorcycle,bus,cat,dog,horse,sheep,cow"
+SETS = ("street", "animals", "coco-mini", "vehicles-a", "vehicles-b")
+HELD = ("street", "animals")
+DRAWN = 300  # scenes of `pattern:`, so that the demo and the self-check show true boxes
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one of the shipped files is made.
+
+    Attributes:
+        file: Its name without ending.
+        weights: ImageNet weights to begin with.
+        common: Settings of all stages.
+        stages: Settings of each stage by its name; each begins with the best of the one before.
+        title: Of its card.
+    """
+
+    file: str
+    weights: str
+    common: dict[str, Any]
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    title: str = ""
+
+
+RECIPES = (
+    Recipe(
+        "detector-fast",
+        "mobilenet_v2_0.35_imagenet_notop.weights.h5",
+        {"alpha": 0.35, "size": "256"},
+        {
+            "fast-a": {
+                "epochs": 16, "rate": 1.5e-3, "average": 0.995, "frozen": 13, "remember": 6, "validate": 2,
+            },
+            "fast-b": {"epochs": 3, "rate": 5e-4, "average": 0.99, "frozen": 3, "frozen_norms": True},
+            "fast-qat": {"epochs": 1, "rate": 2e-5, "average": 0.99, "quantize": "int8"},
+        },
+        "SSDLite MobileNetV2 alpha 0.35, 256 x 256",
+    ),
+    Recipe(
+        "detector",
+        "mobilenet_v2_1.0_imagenet_notop.weights.h5",
+        {"alpha": 1.0, "size": "256"},
+        {
+            "accurate-a": {
+                "epochs": 9, "rate": 1e-3, "average": 0.995, "frozen": 13, "remember": 4, "validate": 3,
+            },
+            "accurate-b": {"epochs": 1, "rate": 4e-4, "average": 0.99, "frozen": 6, "frozen_norms": True},
+        },
+        "SSDLite MobileNetV2 alpha 1.0, 256 x 256",
+    ),
+)  # fmt: skip
+
+
+def choose(names: Sequence[str]) -> list[Recipe]:
+    """The recipes of these files, all without any.
+
+    Raises:
+        ConfigError: A name that none has.
+    """
+    known = {recipe.file: recipe for recipe in RECIPES}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"unknown model '{name}'{suggest(name, known)}")
+    return [recipe for recipe in RECIPES if not names or recipe.file in names]
+
+
+def settings_of(recipe: Recipe, shared: Path, runs: Path, factor: float) -> dict[str, Settings]:
+    """The settings of each stage.
+
+    Args:
+        recipe: What to make.
+        shared: Folder with `data/` and `weights/`.
+        runs: Folder of the runs.
+        factor: Multiplies the epochs.
+    """
+    data = ",".join(str(shared / "data" / name / "train.json") for name in SETS)
+    common = {
+        "data": f"{data},pattern:{DRAWN}={runs / 'drawn'}",
+        "validation": ",".join(str(shared / "data" / name / "val.json") for name in HELD),
+        "classes": CLASSES, "anchors": 5, "seed": 1,
+    }  # fmt: skip
+    begin, made = str(shared / "weights" / recipe.weights), {}
+    for name, own in recipe.stages.items():
+        one = Settings(**{**common, **recipe.common, **own, "weights": begin})
+        made[name] = replace(one, epochs=max(1, round(one.epochs * factor)))
+        begin = str(runs / name)
+    return made
+
+
+def build(recipe: Recipe, shared: Path, runs: Path, models: Path, factor: float) -> Path:
+    """Trains, quantizes, measures and describes one of the files.
+
+    Raises:
+        InputMissing: The shared data is not there.
+    """
+    from edge_detect.workshop import calibration, convert, train
+    from edge_detect.workshop.files import write_whole
+
+    stages = settings_of(recipe, shared, runs, factor)
+    for name, settings in stages.items():
+        log.info("%s: stage %s", recipe.file, name)
+        train.train(settings, runs / name)
+    last = next(reversed(stages))
+    parent = convert.open_parent(runs / last)
+    parent = replace(parent, about=replace(parent.about, name=recipe.file))
+    batch = calibration.pictures(str(shared / "data" / "street" / "train.json"), parent.input, 200)
+    ranges = convert.find_ranges(parent, batch, "min-max")
+    path = models / f"{recipe.file}.tflite"
+    write_whole(path, convert.convert(parent, convert.Options(), ranges))
+    labels = "".join(f"{name}\n" for name in parent.about.labels)
+    write_whole(models / f"{recipe.file}.txt", labels.encode())
+    write_whole(runs / f"{recipe.file}-float32.tflite", convert.described(parent))
+    return path
+
+
+def measure(paths: list[Path], shared: Path, runs: Path) -> dict[str, Any]:
+    """What `evaluate` says of the files, their float parents and the anchor, set by set, in one run."""
+    from edge_detect.workshop import dataset, evaluate, formats
+
+    parents = [runs / f"{path.stem}-float32.tflite" for path in paths]
+    anchor = shared / "models" / "coco_ssd_mobilenet_v1_quant.tflite"
+    found = {}
+    for name in HELD:
+        truth = dataset.keep(formats.read(str(shared / "data" / name / "val.json")), CLASSES.split(","))
+        results = evaluate.evaluate(
+            [*paths, *parents, anchor], truth, labels=shared / "models" / "coco_labels_90.txt"
+        )
+        found[name] = evaluate.to_json(results)
+    return found
+
+
+def card(recipe: Recipe, path: Path, found: dict[str, Any], stages: dict[str, Settings]) -> str:
+    """The model card, in Markdown."""
+    from edge_detect.workshop import metadata
+
+    origin = metadata.origin(path.read_bytes())
+    rows, classes = [], []
+    for name, answer in found.items():
+        by_file = {Path(row["file"]).name: row for row in answer["models"]}
+        mine, real = by_file[path.name], by_file[f"{path.stem}-float32.tflite"]
+        anchor = by_file["coco_ssd_mobilenet_v1_quant.tflite"]
+        for title, row in (("this file", mine), ("its float32 parent", real), ("COCO SSD MobileNet v1", anchor)):
+            rows.append(
+                f"| {name}/val | {title} | {row['ap']:.3f} | {row['ap50']:.3f} | {row['ap50_enough_boxes']:.3f} |"
+                f" {row['invoke_ms']:.1f} | {row['bytes']} |"
+            )
+        for label, one in mine["classes"].items():
+            if one["boxes"]:
+                other = anchor["classes"][label]["ap50"]
+                classes.append(f"| {name}/val | {label} | {one['boxes']} | {one['ap50']:.3f} | {other:.3f} |")
+    recipes = "\n".join(
+        f"| {name} | {s.epochs} | {s.rate:g} | {s.frozen} | {s.quantize or 'float'} | {s.seed} |"
+        for name, s in stages.items()
+    )
+    boxes = ", ".join(f"{name} {count}" for name, count in origin["boxes"].items())
+    return f"""# {recipe.file}.tflite
+
+{recipe.title}; int8, {path.stat().st_size} bytes. Finds {", ".join(stages[next(iter(stages))].classes.split(","))}.
+
+## Measured
+
+`scripts/build_models` measured all rows of a set in one run; times are of a shared 2-core x86-64 machine and are
+worth their ratios only. AP50 (20) is the mean over the classes with at least 20 boxes.
+
+| set | file | AP | AP50 | AP50 (20) | ms | bytes |
+|---|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+| set | class | boxes | AP50 | AP50 of COCO SSD MobileNet v1 |
+|---|---|---|---|---|
+{chr(10).join(classes)}
+
+## Data
+
+{origin["pictures"]} pictures from {", ".join(origin["data"])}: photos of Pascal VOC 2007 test and VOC 2012, COCO 2017,
+two sets of vehicles, and drawn scenes. Boxes: {boxes}. VOC2007 test was trained on: report no VOC2007 mAP of this file.
+The photos are Flickr pictures under their own terms and are not part of this repository.
+
+## Recipe
+
+`scripts/build_models`; each stage begins with the best state of the one before, the first with ImageNet weights of
+`keras.applications.MobileNetV2`. The best state is the one with the highest AP50 on street/val and animals/val together.
+
+| stage | epochs | rate | frozen before block | weights | seed |
+|---|---|---|---|---|---|
+{recipes}
+
+Float parent SHA-256 `{origin["parent_sha256"]}`. Software: {", ".join(f"{k} {v}" for k, v in origin["versions"].items())}.
+
+## Limits
+
+It knows ten classes and calls nothing else by name: a truck may be a bus or a car. Small things (less than about a
+tenth of the picture's height) are mostly missed. Trained on photos taken by people, by day: a camera high on a wall,
+night or infrared pictures are outside of what it saw. Not for anything on which safety depends.
+"""
