@@ -161,7 +161,11 @@ class Graph:
             zero = quantization.numbers(3, "<i8")
             axis = quantization.number(6, "i")
             if len(scale) > 1:  # one for each channel
-                if not 0 <= axis < len(shape) or shape[axis] != len(scale) or len(zero) not in (0, len(scale)):
+                if (
+                    not 0 <= axis < len(shape)
+                    or shape[axis] != len(scale)
+                    or len(zero) not in (0, len(scale))
+                ):
                     return None
                 wide = [len(scale) if i == axis else 1 for i in range(len(shape))]
                 scale, zero = scale.reshape(wide), zero.reshape(wide) if len(zero) else zero

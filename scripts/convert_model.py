@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Turns a model into a file for the device: scripts/convert_model.py MODEL --calibrate PICTURES -o FILE [...].
+"""Turns a model into a file for the device: convert_model.py MODEL --calibrate PICTURES -o FILE [...].
 
-Everything that `edge-detect convert` takes, and Keras weights of a plain MobileNetV2 classifier (`.weights.h5`).
+Takes what `edge-detect convert` takes, Keras weights of a plain MobileNetV2 classifier (`.weights.h5`) too.
 Its own environment is made when it is missing.
 """
 

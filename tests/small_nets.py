@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
 from edge_detect.workshop import convert, export, net, qat
@@ -23,6 +24,11 @@ from edge_detect.workshop.convert import Parent
 from edge_detect.workshop.net import Architecture
 from edge_detect.workshop.settings import Settings
 
+LIBRARIES = [
+    pytest.mark.filterwarnings(f"ignore:{words}")
+    for words in ("__array__ implementation doesn't accept", ".*experimental_preserve_all_tensors")
+]
+"""Marks of a test: what the libraries of the workshop complain of among themselves is no error."""
 SIZE = (64, 64)
 CLASSES = ("person", "car")
 PLAN = Architecture(

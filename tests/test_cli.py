@@ -12,8 +12,9 @@ from program import run
 import edge_detect
 from edge_detect.cli import main
 
-COMMANDS = ("run", "detect", "inspect", "doctor", "bench")
+COMMANDS = ("run", "detect", "inspect", "doctor", "bench", "dataset", "evaluate", "train", "convert")
 HEAVY = {"numpy", "cv2", "imutils", "psutil", "pygame", "picamera2", "ai_edge_litert", "tflite_runtime"}
+HEAVY |= {"keras", "tensorflow", "ai_edge_quantizer", "pycocotools", "matplotlib", "flatbuffers"}
 MODEL = ("-m --model", "-l --labels")
 RUNNING = (*MODEL, "-c --confidence", "--threads", "--fit")
 OPTIONS = {
@@ -25,6 +26,21 @@ OPTIONS = {
     "inspect": ("-l --labels", "-i --image", "--json"),
     "doctor": (*MODEL, "--json"),
     "bench": (*RUNNING, "-s --source", "--rounds", "--starts", "--json"),
+    "dataset": ("check", "describe", "convert", "sheet", "split"),
+    "evaluate": (
+        *MODEL, "--threads", "--fit", "--data", "--images", "--classes", "--limit", "--json", "--curves",
+        "--report",
+    ),
+    "train": (
+        "-o --output", "--data", "--validation", "--classes", "--size", "--alpha", "--anchors", "--weights",
+        "--epochs", "--batch", "--rate", "--frozen", "--precision", "--teacher", "--quantize", "--prune",
+        "--patience", "--seed",
+    ),
+    "convert": (
+        "-o --output", "--scheme", "--size", "-l --labels", "--mean", "--std", "--postprocess", "--calibrate",
+        "--pictures", "--method", "--per-tensor", "--weights", "--wider", "--max-drop", "--max-drop-bits",
+        "--validate", "--layers",
+    ),
 }  # fmt: skip
 
 
@@ -89,6 +105,11 @@ def test_run_is_implied(desk: Path) -> None:
         ("-x", "unknown argument '-x'"),
         ("detect", "the following arguments are required: PICTURE"),
         ("bench", "the following arguments are required: -s/--source"),
+        ("dataset", "the following arguments are required: ACT"),
+        ("evaluate", "the following arguments are required: --data"),
+        ("train", "the following arguments are required: -o/--output"),
+        ("convert", "the following arguments are required: MODEL, -o/--output"),
+        ("convert a -o b --method best", "argument --method: invalid choice: 'best' (choose from "),
         ("--frames", "argument --frames: expected one argument"),
         ("--frames -1", "argument --frames: expected a whole number, 0 or more, got '-1'"),
         ("--frames 1.5", "argument --frames: expected a whole number, 0 or more, got '1.5'"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tflite_files import File, Output, build, build_postprocess, pack
+from tflite_files import TYPES, File, Output, build, build_postprocess, pack
 
 from edge_detect.errors import ModelError
 from edge_detect.graph import ATTACHMENT_LIMIT, Graph
@@ -43,6 +43,24 @@ def test_a_graph_knows_its_ends() -> None:
 
     assert [found.shape(i) for i in found.inputs] == [(1, 64, 64, 3)]
     assert [found.shape(i) for i in found.outputs] == [(1, 2, 4), (1, 2)]
+
+
+def test_a_graph_knows_names_and_types() -> None:
+    found = graph(Output(BOXES, "boxes"), Output([[0.5, 0.25]], "scores", "uint8", 1 / 256))
+
+    assert [(found.name(i), found.dtype(i)) for i in found.outputs] == [
+        ("boxes", "float32"),
+        ("scores", "uint8"),
+    ]
+
+
+def test_a_type_that_has_no_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TYPES, "bfloat16", 18)
+    file = File()
+    tensor = file.tensor("t", (1,), "bfloat16")
+    file.subgraph([], [tensor])
+
+    assert Graph(file.data(), "m.tflite").dtype(tensor) == "type 18"
 
 
 def test_a_graph_knows_which_operator_makes_a_tensor() -> None:
@@ -86,9 +104,9 @@ def test_a_tensor_that_is_computed_is_no_constant() -> None:
     assert found.constant(found.outputs[0]) is None
 
 
-def test_a_constant_of_whole_numbers_is_not_read() -> None:
+def test_a_constant_of_words_is_not_read() -> None:
     file = File()
-    tensor = file.tensor("shape", (2,), "int32", values=[1, 2])
+    tensor = file.tensor("truth", (2,), "bool", values=[1, 0])
     file.subgraph([], [tensor])
 
     assert Graph(file.data(), "m.tflite").constant(tensor) is None
@@ -130,6 +148,53 @@ def test_anchors_are_read_from_the_metadata_in_the_order_of_the_house() -> None:
     assert found.tolist() == rows.tolist()
 
 
+DECODING = {6: np.float32(10), 8: np.float32(5), 11: np.bool_(True)}
+
+
+def decoding(told: dict[int, Any] | bytes) -> Graph:
+    """A graph with this in MediaPipe's metadata."""
+    options = told if isinstance(told, bytes) else pack({2: told}, b"V001")
+    file = File()
+    file.subgraph([], [file.tensor("t", (1,))])
+    custom = {9: [{0: "DETECTOR_METADATA", 1: options}]}
+    file.metadata("TFLITE_METADATA", pack({3: [custom]}, b"M001"))
+    return Graph(file.data(), "m.tflite")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        pytest.param({}, ((0.1, 0.2), True), id="logits"),
+        pytest.param({11: np.bool_(False)}, ((0.1, 0.2), False), id="scores"),
+        pytest.param({6: np.float32(1), 8: np.float32(1)}, ((1, 1), True), id="plain offsets"),
+        pytest.param({6: np.float32(0)}, None, id="division by zero"),
+        pytest.param({8: np.float32(-5)}, None, id="negative"),
+        pytest.param({6: np.float32("nan")}, None, id="no number"),
+        pytest.param({8: np.float32("inf")}, None, id="infinite"),
+    ],
+)
+def test_how_boxes_are_decoded_is_read_from_the_metadata(more: dict[int, Any], expected: object) -> None:
+    assert decoding(DECODING | more).decoding() == expected
+
+
+def test_a_damaged_word_on_decoding_tells_nothing_or_something_sane() -> None:
+    options = pack({2: DECODING}, b"V001")
+
+    found = [decoding(damaged).decoding() for damaged in flipped(options)]
+
+    assert None in found
+    assert all(told is None or min(told[0]) > 0 for told in found)
+
+
+@pytest.mark.parametrize("length", range(0, 40, 4))
+def test_a_word_on_decoding_that_is_cut_off_tells_nothing(length: int) -> None:
+    assert decoding(pack({2: DECODING}, b"V001")[:length]).decoding() is None
+
+
+def test_a_graph_without_that_word_says_nothing_of_decoding() -> None:
+    assert graph(anchors=np.ones((2, 4), np.float32)).decoding() is None
+
+
 @pytest.mark.parametrize("data", [b"", b"\0" * 32, pack({}, b"X001"), pack({}, b"M001"), b"\xff" * 64])
 def test_metadata_of_another_kind_tells_nothing(data: bytes) -> None:
     file = File()
@@ -138,7 +203,7 @@ def test_metadata_of_another_kind_tells_nothing(data: bytes) -> None:
 
     found = Graph(file.data(), "m.tflite")
 
-    assert (found.normalization(), found.anchors()) == (None, None)
+    assert (found.normalization(), found.anchors(), found.decoding()) == (None, None, None)
 
 
 def test_metadata_in_a_buffer_that_is_not_there_tells_nothing() -> None:
@@ -148,7 +213,7 @@ def test_metadata_in_a_buffer_that_is_not_there_tells_nothing() -> None:
 
     found = Graph(file.data(), "m.tflite")
 
-    assert (found.normalization(), found.anchors()) == (None, None)
+    assert (found.normalization(), found.anchors(), found.decoding()) == (None, None, None)
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS.values(), ids=COMPRESSIONS)
@@ -269,6 +334,7 @@ def test_a_file_with_any_byte_changed_is_told_or_read() -> None:
         else:
             found.normalization()
             found.anchors()
+            found.decoding()
 
     assert 0 < told < len(data)
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 MODELS = next(
     (
         folder
-        for folder in (Path(__file__).resolve().parents[2] / "models", Path(sys.prefix, "share", "edge_detect", "models"))
+        for folder in (
+            Path(__file__).resolve().parents[2] / "models",
+            Path(sys.prefix, "share", "edge_detect", "models"),
+        )
         if (folder / "detector.tflite").exists()
     ),
     Path(sys.prefix, "share", "edge_detect", "models"),

@@ -7,6 +7,9 @@ with a run that was killed, bit for bit as if it had not been (on one back end, 
   edge-detect train -o runs/a --data train.json --validation val.json --weights mobilenet_v2.weights.h5
   edge-detect train -o runs/qat --data train.json --validation val.json --weights runs/a --quantize int8
 
+Each epoch is told with its loss, its accuracy and the time that is left, at the pace since the
+command began (-v: every 20 steps). curves.csv has a row an epoch, curves.png draws them.
+
 KERAS_BACKEND chooses tensorflow (the default), jax or torch; only TensorFlow writes .tflite files.
 """
 

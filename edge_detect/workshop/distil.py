@@ -105,7 +105,8 @@ def mixed(
         size: (width, height) of the sample.
         weight: The teacher's share.
     """
-    ours = mapping[np.minimum(found.classes, len(mapping) - 1)] if len(found) else np.zeros(0, np.int64)
+    named = (found.classes >= 0) & (found.classes < len(mapping))
+    ours = np.where(named, mapping[np.clip(found.classes, 0, len(mapping) - 1)], -1)
     found, ours = found.pick(ours >= 0), ours[ours >= 0]
     taught = np.zeros_like(wanted.scores)
     if len(found):

@@ -126,7 +126,9 @@ def classifier_to_tflite(path: Path, size: int) -> bytes:
     shapes: list[tuple[int, ...]] = []
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(lambda _, item: shapes.append(item.shape) if isinstance(item, h5py.Dataset) else None)
+            file.visititems(
+                lambda _, item: shapes.append(item.shape) if isinstance(item, h5py.Dataset) else None
+            )
     except OSError as error:
         raise ModelError(f"{path}: expected Keras weights in HDF5: {error}") from error
     dense = [shape for shape in shapes if len(shape) == 2]
@@ -139,7 +141,9 @@ def classifier_to_tflite(path: Path, size: int) -> bytes:
         except (ValueError, KeyError):
             continue
         return to_tflite(_of_one(model))
-    raise ModelError(f"{path}: expected the weights of a MobileNetV2 classifier, with one dense layer at its end")
+    raise ModelError(
+        f"{path}: expected the weights of a MobileNetV2 classifier, with one dense layer at its end"
+    )
 
 
 def _of_one(model: keras.Model) -> keras.Model:

@@ -66,13 +66,15 @@ def describe(data: bytes, about: Description) -> bytes:
 
     model = schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
     model.description = about.name
-    kept = [row for row in model.metadata or [] if row.name != b"TFLITE_METADATA"]
-    entry = schema.MetadataT()
-    entry.name = "TFLITE_METADATA"
-    entry.buffer = len(model.buffers)
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(_tables(about, len(graph.outputs), graph), np.uint8)
-    model.buffers.append(buffer)
+    rows = model.metadata or []
+    kept = [row for row in rows if row.name != b"TFLITE_METADATA"]
+    entry = next((row for row in rows if row.name == b"TFLITE_METADATA"), None)
+    if entry is None:
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = "TFLITE_METADATA", len(model.buffers)
+        model.buffers.append(schema.BufferT())
+    text = _tables(about, len(graph.outputs), graph)
+    model.buffers[entry.buffer].data = np.frombuffer(text, np.uint8)
     model.metadata = [*kept, entry]
     builder = flatbuffers.Builder(len(data) + (1 << 16))
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")

@@ -100,6 +100,8 @@ def quantize(
         return data
     if scheme.calibrated and ranges is None:
         raise ConfigError(f"--scheme {scheme.name}: expected --calibrate DATA, got none")
+    for one in wider:
+        _check_pattern(one.pattern)
     from ai_edge_quantizer import quantizer as library
 
     try:
@@ -181,7 +183,6 @@ def _recipe(
             if bits != 8 or algorithm != plain:
                 calls.append(static(".*", scheme.activations, bits, operation, algorithm))
     for one in wider:
-        _check_pattern(one.pattern)
         if one.bits == 16:
             calls.append(static(one.pattern, 16, 8, names.ALL_SUPPORTED, plain))
         else:

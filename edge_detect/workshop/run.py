@@ -27,6 +27,7 @@ class Run:
         self.checkpoint_path = folder / "checkpoint.npz"
         self.weights_path = folder / "best.weights.h5"
         self.curves_path = folder / "curves.csv"
+        self.picture_path = folder / "curves.png"
 
     def settings(self) -> tuple[Settings, Architecture, dict[str, Any]]:
         """What the run was made with, the net, and the rest of what is written there.

@@ -102,7 +102,7 @@ class Settings:
         _within("teacher_weight", self.teacher_weight, 0, 1)
         _within("prune_channels", self.prune_channels, 0, 0.9)
         _within("prune", self.prune, 0, 0.99)
-        if self.prune_channels and not Path(self.weights).is_dir():
+        if self.prune_channels and not self._begins_with_run():
             raise ConfigError("--prune-channels: expected --weights RUN: a trained net is pruned")
         if self.quantize and (self.prune or self.prune_channels):
             raise ConfigError(
@@ -115,9 +115,12 @@ class Settings:
         _one_of("class_loss", self.class_loss, ("focal", "hard-negatives"))
         _one_of("box_loss", self.box_loss, ("smooth-l1", "giou"))
         _one_of("quantize", self.quantize, ("", *QUANTIZED))
-        if self.quantize and (self.frozen or not Path(self.weights).is_dir()):
+        if self.quantize and (self.frozen or not self._begins_with_run()):
             raise ConfigError("--quantize: expected --weights RUN and no --frozen: a trained net is refined")
         _one_of("precision", self.precision, ("float32", "mixed_bfloat16", "mixed_float16"))
+
+    def _begins_with_run(self) -> bool:
+        return bool(self.weights) and Path(self.weights).is_dir()  # Path("") is the working directory
 
 
 def option(name: str) -> str:

@@ -26,7 +26,7 @@ from keras import ops
 from edge_detect import __version__
 from edge_detect.errors import ConfigError, DatasetError
 from edge_detect.fit import letterbox
-from edge_detect.workshop import export, formats, net, prune, qat, samples, targets, transplant
+from edge_detect.workshop import curves, export, formats, net, prune, qat, samples, targets, transplant
 from edge_detect.workshop.average_precision import Precision
 from edge_detect.workshop.batches import Batches, remember
 from edge_detect.workshop.dataset import Dataset, keep
@@ -75,15 +75,7 @@ def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.in
         batches = remember(batches, settings.remember, net.front(core, plan, settings.frozen), tell)
         trained = net.back(core, settings.frozen)
     model = Trainee(trained, settings, plan.anchors)
-    model.compile(
-        optimizer=keras.optimizers.AdamW(
-            settings.rate,
-            weight_decay=settings.decay,
-            global_clipnorm=10.0,
-            use_ema=settings.average > 0,
-            ema_momentum=settings.average or 0.99,
-        )
-    )
+    model.compile(optimizer=_optimizer(settings))
     _Loop(run, settings, plan, core, model, batches, held, tell).go()
     return run
 
@@ -155,6 +147,20 @@ def fit_shapes(data: Dataset, size: tuple[int, int], settings: Settings) -> Shap
     if len(every) > 10_000:
         every = every[chance.permutation(len(every))[:10_000]]
     return targets.fit_anchors(every.astype(np.float32), settings.anchors, settings.seed)
+
+
+def _optimizer(settings: Settings) -> Any:
+    optimizer = keras.optimizers.AdamW(
+        settings.rate,
+        weight_decay=settings.decay,
+        global_clipnorm=10.0,
+        use_ema=settings.average > 0,
+        ema_momentum=settings.average or 0.99,
+    )
+    # without it, small gradients are zero in half precision (Micikevicius et al., arXiv:1710.03740, 3.2)
+    return (
+        keras.optimizers.LossScaleOptimizer(optimizer) if settings.precision == "mixed_float16" else optimizer
+    )
 
 
 @contextmanager
@@ -245,6 +251,8 @@ class _Loop:
                 break
         if not self._run.weights_path.exists():
             self._keep_best()
+        if self._run.picture_path.exists():
+            self._tell(f"curves: {self._run.picture_path}")
 
     def _end_epoch(self, epoch: int, left: float) -> None:
         settings = self._settings
@@ -268,6 +276,8 @@ class _Loop:
             writer = csv.DictWriter(file, row)
             writer.writeheader()
             writer.writerows(self._state["rows"])
+        if row["ap"] != "" or epoch == settings.epochs:
+            curves.training(self._run.curves_path, self._run.picture_path)
         measured = f", AP {row['ap']}, AP50 {row['ap50']}" if row["ap"] != "" else ""
         told = f"epoch {epoch} of {settings.epochs}: loss {row['loss']:.3f}{measured}"
         self._tell(f"{told}, {spell(left)} left")

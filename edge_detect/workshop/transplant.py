@@ -47,9 +47,7 @@ def weights_of(path: Path) -> Weights:
     return found
 
 
-def put(
-    model: keras.Model, plan: Architecture, weights: Weights, pictures: npt.NDArray[np.float32]
-) -> None:
+def put(model: keras.Model, plan: Architecture, weights: Weights, pictures: npt.NDArray[np.float32]) -> None:
     """Gives a net with batch normalization the function of folded weights.
 
     Args:

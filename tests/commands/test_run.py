@@ -181,16 +181,6 @@ def test_what_cannot_be_done_is_told_in_one_line(
     assert told.startswith(f"edge-detect: error: {message}")
 
 
-def test_no_model_at_all_is_told(desk: Path) -> None:
-    end = run("clip.mp4", "--json")
-
-    assert (end.returncode, end.stdout) == (66, "")
-    assert end.stderr == (
-        "edge-detect: error: no model: give a .tflite detector with --model FILE (and --labels FILE"
-        " when it has no names inside); README.md, section Models, tells where to get one\n"
-    )
-
-
 def test_labels_that_do_not_fit_are_told_once(desk: Path) -> None:
     (desk / "three.txt").write_text("a\nb\nc\n")
 

@@ -238,6 +238,27 @@ def test_overlapping_boxes_of_a_class_are_suppressed(open_detector: Open) -> Non
 
 
 @pytest.mark.parametrize(
+    ("decoding", "variances", "activation"),
+    [
+        pytest.param(None, (1.0, 1.0), "sigmoid", id="nothing told"),
+        pytest.param(((0.1, 0.2), True), (0.1, 0.2), "sigmoid", id="logits"),
+        pytest.param(((0.3, 0.4), False), (0.3, 0.4), "none", id="scores"),
+    ],
+)
+def test_what_the_file_says_of_decoding_is_believed(
+    decoding: Any, variances: tuple[float, float], activation: str
+) -> None:
+    boxes, scores = (np.zeros((1, 60, n), np.float32) for n in (4, 3))
+    scores[0, 0] = 5  # looks like logits
+    tensors = tuple(Tensor(i, f"t{i}", a.shape, "float32") for i, a in enumerate((boxes, scores)))
+
+    found = ssd.match(Signature(SIZE, tensors, [boxes, scores], anchors={"metadata": ODD}, decoding=decoding))
+
+    assert found is not None
+    assert (found[1]["variances"], found[1]["activation"]) == (variances, activation)
+
+
+@pytest.mark.parametrize(
     "shapes",
     [
         pytest.param([(1, 77, 4), (1, 77, 3)], id="anchors of no recipe"),

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from edge_detect.commands import arguments
+from edge_detect.errors import InputMissing
+
+
+def test_without_a_model_the_shipped_one_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = tmp_path / "detector.tflite"
+    shipped.write_bytes(b"")
+    monkeypatch.setattr(arguments, "SHIPPED", shipped)
+
+    assert arguments.model_path(argparse.Namespace(model=None)) == shipped
+
+
+def test_no_model_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arguments, "SHIPPED", tmp_path / "detector.tflite")
+
+    with pytest.raises(InputMissing) as caught:
+        arguments.model_path(argparse.Namespace(model=None))
+    assert str(caught.value) == (
+        "no model: give a .tflite detector with --model FILE (and --labels FILE when it has no names inside);"
+        " README.md, section Models, tells where to get one"
+    )

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+import small_nets
+
+from edge_detect.workshop import losses
+from edge_detect.workshop.settings import Settings
+from edge_detect.workshop.trainee import Trainee, cosine
+
+pytestmark = small_nets.LIBRARIES
+
+AROUND = np.full((3, 4), 0.5, np.float32)
+
+
+def trainee(**settings: Any) -> Trainee:
+    """One whose net does not matter."""
+    image = keras.Input((2,))
+    core = keras.Model(image, {"scores": keras.layers.Dense(1)(image)})
+    return Trainee(core, Settings("a.json", **settings), AROUND)
+
+
+def answers(positive: tuple[int, ...] = (1, 1, 0)) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Targets, and what a net said."""
+    chance = np.random.default_rng(0)
+    rows = chance.normal(0, 1, (2, 1, 3, 4)).astype(np.float32)
+    known = np.array([[positive]], np.float32).reshape(1, 3)
+    wanted = {"scores": known[..., None], "care": np.ones((1, 3, 1), np.float32), "positive": known}
+    return wanted | {"offsets": rows[0]}, {"boxes": rows[1], "scores": rows[1][..., :1]}
+
+
+@pytest.mark.parametrize("classes", ["focal", "hard-negatives"])
+@pytest.mark.parametrize("boxes", ["smooth-l1", "giou"])
+def test_the_loss_is_the_weighted_sum_for_each_box(classes: str, boxes: str) -> None:
+    wanted, said = answers()
+    model = trainee(class_loss=classes, box_loss=boxes, box_weight=0.5)
+
+    loss = model.compute_loss(y=wanted, y_pred=said)
+
+    scores = (said["scores"], wanted["scores"], wanted["care"])
+    first = (
+        losses.focal(*scores) if classes == "focal" else losses.hard_negatives(*scores, wanted["positive"])
+    )
+    rows = (said["boxes"], wanted["offsets"], wanted["positive"])
+    second = losses.smooth_l1(*rows) if boxes == "smooth-l1" else losses.giou(*rows, AROUND)
+    assert float(loss) == pytest.approx(float(first) / 2 + 0.5 * float(second) / 2, rel=1e-5)
+    assert float(model.parts["classes"].result()) == pytest.approx(float(first) / 2, rel=1e-5)
+    assert float(model.parts["boxes"].result()) == pytest.approx(float(second) / 2, rel=1e-5)
+
+
+def test_without_a_box_the_loss_is_finite() -> None:
+    wanted, said = answers((0, 0, 0))
+
+    assert 0 < float(trainee().compute_loss(y=wanted, y_pred=said)) < 10
+
+
+def test_the_rate_rises_then_falls_to_a_hundredth() -> None:
+    rates = [cosine(step, 100, 0.5, 0.1) for step in range(101)]
+
+    assert rates[:10] == pytest.approx(np.linspace(0.05, 0.5, 10).tolist())
+    assert rates[10] == 0.5
+    assert rates[55] == pytest.approx(0.5 * (0.01 + 0.99 / 2))
+    assert rates[100] == pytest.approx(0.005)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_a_training_of_one_step_has_a_rate() -> None:
+    assert cosine(0, 1, 0.5, 0) == 0.5
