@@ -127,6 +127,7 @@ def build(recipe: Recipe, shared: Path, runs: Path, models: Path, factor: float)
     last = next(reversed(stages))
     parent = convert.open_parent(runs / last)
     parent = replace(parent, about=replace(parent.about, name=recipe.file))
+    models.mkdir(parents=True, exist_ok=True)
     path = models / f"{recipe.file}.tflite"
     write_whole(path, _best(parent, shared))
     labels = "".join(f"{name}\n" for name in parent.about.labels)

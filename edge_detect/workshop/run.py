@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from edge_detect.errors import InputMissing
 from edge_detect.workshop import net, qat
@@ -40,6 +41,17 @@ class Run:
             return Settings(**data["settings"]), net.from_json(data["architecture"]), data
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputMissing(f"{self.folder}: expected the folder of a run, with settings.json") from error
+
+    def has_ended(self, settings: Settings) -> bool:
+        """Whether the training is over: by its epochs, or because nothing was gained any more."""
+        try:
+            with np.load(self.checkpoint_path) as kept:
+                state = json.loads(kept["state"].tobytes())
+        except FileNotFoundError:
+            return False
+        early = bool(settings.patience) and state["waited"] >= settings.patience
+        last = state["rows"][-1]["epoch"] if state["rows"] else 0
+        return self.weights_path.exists() and (early or last >= settings.epochs)
 
     def model(self) -> tuple[keras.Model, Architecture]:
         """The net with the best weights that the run has found."""

@@ -62,6 +62,9 @@ def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.in
         tf.config.experimental.enable_op_determinism()
     data, held = _sets(settings)
     plan = _begin(run, settings, data)
+    if run.has_ended(settings):
+        tell(f"{folder}: has ended already")
+        return run
     with _policy(settings.precision):
         core = qat.build(plan, settings.quantize) if settings.quantize else net.build(plan)
     _load_weights(core, plan, settings, data)
