@@ -120,7 +120,8 @@ class Settings:
         _one_of("precision", self.precision, ("float32", "mixed_bfloat16", "mixed_float16"))
 
     def _begins_with_run(self) -> bool:
-        return bool(self.weights) and Path(self.weights).is_dir()  # Path("") is the working directory
+        # told by the name alone: a run is still a run when the one that it began with has moved
+        return bool(self.weights) and Path(self.weights).suffix not in (".h5", ".tflite", ".keras")
 
 
 def option(name: str) -> str:
