@@ -81,7 +81,8 @@ def rounded_net(kind: str = "int8") -> keras.Model:
 def run(folder: Path, model: keras.Model, quantize: str = "") -> Path:
     """The folder of a run that found these weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = Settings(data="/home/someone/sets/train.json", quantize=quantize)
+    begun = "runs/float" if quantize else ""
+    settings = Settings(data="/home/someone/sets/train.json", quantize=quantize, weights=begun)
     document = {"settings": asdict(settings), "architecture": net.to_json(PLAN), "pictures": 7, "boxes": 9}
     (folder / "settings.json").write_text(json.dumps(document), "utf-8")
     model.save_weights(folder / "best.weights.h5")

@@ -136,7 +136,7 @@ class Probe:
         if self._input["dtype"] != np.float32 and scale:
             limits = np.iinfo(self._input["dtype"])
             value = np.clip(
-                np.ceil(value / scale + zero - 0.5), limits.min, limits.max
+                np.floor(value / scale + zero + 0.499), limits.min, limits.max
             )  # as the running loop
         self._interpreter.set_tensor(self._input["index"], value.astype(self._input["dtype"]))
         self._interpreter.invoke()

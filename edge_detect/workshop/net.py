@@ -7,6 +7,7 @@ Layer names are those of `keras.applications.MobileNetV2`, so that its weights f
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -215,8 +216,10 @@ def load_backbone(model: keras.Model, plan: Architecture, path: Path) -> None:
         given = keras.applications.MobileNetV2(
             (plan.size[1], plan.size[0], 3), alpha=plan.alpha, include_top=False, weights=None
         )
-        given.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of layers that the file does not hold
+            given.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         raise ModelError(
             f"{path}: expected weights of a MobileNetV2 with alpha {plan.alpha:g} without top"
         ) from error

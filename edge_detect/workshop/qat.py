@@ -88,7 +88,7 @@ class Pixels(layers.Layer):
     def call(self, x: Any) -> Any:
         # a half is rounded down, as the running loop does by taking the pixel less 128
         step = (IMAGE_RANGE[1] - IMAGE_RANGE[0]) / 255
-        return ops.clip(ops.ceil(x / step - 0.5), -128.0, 127.0) * step
+        return ops.clip(ops.floor(x / step + 0.499), -128.0, 127.0) * step
 
 
 def fake_quantized(x: Any, low: Any, high: Any) -> Any:

@@ -97,6 +97,8 @@ class Settings:
         _within("remember", self.remember, 0, 1000)
         if self.remember and not self.frozen:
             raise ConfigError("--remember: expected --frozen BLOCK: only a frozen front always says the same")
+        if self.remember and self.frozen > 13:
+            raise ConfigError("--remember: expected --frozen up to 13, where the first head begins")
         _within("box_weight", self.box_weight, 0, 1000)
         _within("mosaics", self.mosaics, 0, 1)
         _within("teacher_weight", self.teacher_weight, 0, 1)

@@ -155,7 +155,7 @@ def test_the_statistics_of_the_backbone_alone_are_kept() -> None:
     assert {"Conv1", "block_3_expand", "extra_0_squeeze_BN", "boxes_0_depthwise_BN"} <= free
 
 
-@pytest.mark.parametrize("block", [3, 13, 16])
+@pytest.mark.parametrize("block", [3, 8, 13])
 def test_front_and_back_together_are_the_net(block: int) -> None:
     model = small_nets.float_net()
     image = small_nets.pictures(1)[0]

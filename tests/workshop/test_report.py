@@ -277,6 +277,6 @@ def test_regions_to_ignore_are_not_drawn_as_things() -> None:
     )
     picture = Picture(Path("a.jpg"), (20, 20), labels, frozenset({"person"}))
 
-    truth = cast(Any, report)._truth(picture, NAMES)
+    truth = cast(Any, report_pictures)._truth(picture, NAMES)
 
     assert truth.classes.tolist() == [0]

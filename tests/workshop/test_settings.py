@@ -52,7 +52,7 @@ def test_a_size_that_32_does_not_divide_is_told(text: str, got: str) -> None:
             "--remember: expected --frozen BLOCK: only a frozen front always says the same",
         ),
         (
-            {"prune_channels": 0.5, "weights": "no"},
+            {"prune_channels": 0.5, "weights": "backbone.weights.h5"},
             "--prune-channels: expected --weights RUN: a trained net is pruned",
         ),
         (

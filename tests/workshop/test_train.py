@@ -281,6 +281,8 @@ def test_anchors_fit_boxes_as_they_are_shown() -> None:
     assert 0.25 / 1.5 - 0.01 <= sides[:, 0].min() <= sides[:, 0].max() <= 0.25 / 0.5 + 0.01
 
 
-@pytest.mark.parametrize("seconds, text", [(0, "0:00:00"), (59.6, "0:01:00"), (3723, "1:02:03"), (90000, "25:00:00")])
+@pytest.mark.parametrize(
+    "seconds, text", [(0, "0:00:00"), (59.6, "0:01:00"), (3723, "1:02:03"), (90000, "25:00:00")]
+)
 def test_time_is_spelt(seconds: float, text: str) -> None:
     assert train.spell(seconds) == text
