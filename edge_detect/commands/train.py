@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import logging
 import re
 from pathlib import Path
@@ -47,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _texts(docstring: str) -> dict[str, str]:
     """What the docstring says of each attribute."""
-    found = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", docstring, re.MULTILINE)
+    # Python 3.13 keeps no indentation of docstrings, 3.11 keeps all of it
+    found = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", inspect.cleandoc(docstring), re.MULTILINE)
     return {name: re.sub(r"\s+", " ", text).rstrip(".") for name, text in found}
 
 

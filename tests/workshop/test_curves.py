@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,9 +135,15 @@ def test_the_trade_off_shows_each_model_with_its_number() -> None:
 
 
 def test_drawing_leaves_pyplot_alone(tmp_path: Path) -> None:
-    curves.bars([("Conv1", 30.0)], tmp_path / "b.png")
+    # in a process of its own: other libraries import pyplot
+    code = (
+        "import sys; from pathlib import Path; from edge_detect.workshop import curves;"
+        "curves.bars([('Conv1', 30.0)], Path(sys.argv[1])); print('matplotlib.pyplot' in sys.modules)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "b.png")]
+    end = subprocess.run(words, timeout=60, check=True, capture_output=True, text=True)
 
-    assert "matplotlib.pyplot" not in sys.modules
+    assert end.stdout == "False\n"
 
 
 @pytest.mark.parametrize("count, height", [(1, 288), (120, 3420)], ids=["one", "many"])
