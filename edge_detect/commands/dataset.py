@@ -1,4 +1,4 @@
-"""Dataset: check, describe, convert, show and split data sets.
+"""Dataset: check, describe, convert, show, split and make data sets.
 
 A data set is a place, PLACE[=PICTURES]: a COCO .json, a folder of Pascal VOC .xml, a YOLO
 data.yaml (data.yaml:train is one part of it) or a folder with classes.txt, a .tfrecord (its
@@ -28,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `edge-detect dataset`."""
     acts = parser.add_subparsers(dest="act", metavar="ACT", required=True, parser_class=type(parser))
 
-    def add(name: str, summary: str, act: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    def add(
+        name: str, summary: str, act: Callable[[argparse.Namespace], int],
+        begin: Callable[[argparse.ArgumentParser], None] = _add_sets,
+    ) -> argparse.ArgumentParser:  # fmt: skip
         sub: argparse.ArgumentParser = acts.add_parser(
             name,
             help=summary,
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             allow_abbrev=False,
         )
         sub.set_defaults(do=act)
-        _add_sets(sub)
+        begin(sub)
         return sub
 
     sub = add("check", "tell everything that is wrong; of several sets also what they share", _check)
@@ -61,6 +64,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--seed", type=arguments.count, default=0, metavar="N", help="of the lot (0)")
     _add_form(sub)
+    sub = add("label", "let a detector label pictures that nobody did (pseudo-labels)", _label, _add_pictures)
+    sub.add_argument(
+        "-o", "--output", required=True, metavar="PLACE", help=".json, .tfrecord or a new folder"
+    )
+    _add_form(sub)
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pictures", nargs="+", metavar="PICTURES", help="a folder, or a data set's place")
+    parser.add_argument("-m", "--model", metavar="FILE", help="a .tflite detector (the shipped one)")
+    parser.add_argument("-l", "--labels", metavar="FILE", help="names of its classes, where it has none")
+    parser.add_argument(
+        "--sure", type=arguments.share, default=0.5, metavar="0..1",
+        help="score from which a find is a label; from half of it, it is a region to leave alone (0.5)",
+    )  # fmt: skip
+    _add_classes(parser)
 
 
 def _add_sets(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +89,10 @@ def _add_sets(parser: argparse.ArgumentParser) -> None:
         "--from", dest="source_form", choices=(*FORMS, "drawn"), metavar="FORM",
         help=f"its form: {', '.join(FORMS)} (default: told by what is there)",
     )  # fmt: skip
+    _add_classes(parser)
+
+
+def _add_classes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--map", dest="names", type=_names, default={}, metavar="OLD=NEW,...",
         help="rename classes; OLD= drops one",
@@ -217,4 +240,21 @@ def _split(options: argparse.Namespace) -> int:
     _tell_left_out(data)
     for part, place in zip(parts, options.output, strict=True):
         print(f"{place}: {len(part)} pictures, {sum(part.counts().values())} boxes")
+    return 0
+
+
+def _label(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from edge_detect.model import open_model
+    from edge_detect.workshop import calibration, dataset, formats, pseudo_labels
+
+    labels = Path(options.labels) if options.labels else None
+    model = open_model(arguments.model_path(options), labels)
+    paths = [path for place in options.pictures for path in calibration.paths_of(place, "PICTURES")]
+    data = dataset.rename(pseudo_labels.label(paths, model, options.sure), options.names)
+    if options.classes:
+        data = dataset.keep(data, options.classes)
+    formats.write(data, options.output, options.to)
+    print(f"{options.output}: {len(data)} pictures, {sum(data.counts().values())} boxes")
     return 0

@@ -45,8 +45,12 @@ class Seen:
     counts: npt.NDArray[np.int64]
 
 
-def paths_of(place: str) -> list[Path]:
+def paths_of(place: str, where: str = "--calibrate") -> list[Path]:
     """The pictures of a data set, or of a folder.
+
+    Args:
+        place: `FILE[=PICTURES]` of a data set, or a folder.
+        where: What named it, for messages.
 
     Raises:
         DatasetError: There is no picture.
@@ -57,9 +61,11 @@ def paths_of(place: str) -> list[Path]:
     if path.is_dir() and not folder:
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
     if not found:
+        if path.is_dir() and not formats.is_set(name):
+            raise DatasetError(f"{where}: {place}: expected pictures or a data set, got neither")
         found = [p.path for p in formats.read(name, Path(folder) if folder else None).pictures]
     if not found:
-        raise DatasetError(f"--calibrate: {place}: expected pictures, got none")
+        raise DatasetError(f"{where}: {place}: expected pictures, got none")
     return found
 
 

@@ -1,11 +1,10 @@
-"""Distil: what another detector says of a picture, as targets for ours and as labels."""
+"""Distil: what another detector says of a picture, as targets for ours."""
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +16,11 @@ from edge_detect.detector import Detector
 from edge_detect.errors import ConfigError
 from edge_detect.frame import Frame
 from edge_detect.model import Model, open_model
-from edge_detect.pixels import read_picture
 from edge_detect.workshop import targets
 from edge_detect.workshop.batches import Teach
-from edge_detect.workshop.dataset import Dataset, Label, Picture
 from edge_detect.workshop.net import Architecture
 from edge_detect.workshop.samples import Sample
 from edge_detect.workshop.targets import Targets
-
-log = logging.getLogger(__name__)
 
 LEAST_SCORE = 0.1
 
@@ -121,40 +116,3 @@ def mixed(
     scores = np.where(alone, taught, scores)
     care = np.where(alone, weight, wanted.care)
     return replace(wanted, scores=scores.astype(np.float32), care=care.astype(np.float32))
-
-
-def label(
-    paths: Sequence[Path], model: Model, least: float, tell: Callable[[str], None] = log.info
-) -> Dataset:
-    """A data set of unlabelled pictures, with a detector's sure finds as labels (pseudo-labels).
-
-    What the detector half believes (from `least` / 2) becomes a region to leave alone.
-
-    Args:
-        paths: Picture files.
-        model: The detector.
-        least: Score from which a find is taken for true.
-        tell: Takes a line of progress.
-
-    Source: Lee, Pseudo-Label, ICML 2013 workshop.
-    """
-    detect = Detector(model, least / 2)
-    names = tuple(name for name in model.labels.names if name)
-    pictures = []
-    for number, path in enumerate(paths):
-        image = read_picture(path)
-        found = detect(Frame(image, 0.0, number, path.name))
-        rows = zip(found.boxes, found.scores, found.classes, strict=True)
-        labels = tuple(
-            Label(
-                model.labels[int(which)],
-                (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
-                float(score) < least,
-            )
-            for box, score, which in rows
-        )
-        size = (image.shape[1], image.shape[0])
-        pictures.append(Picture(path, size, labels, frozenset(names), where=str(path)))
-        if number % 200 == 199:
-            tell(f"{number + 1} of {len(paths)} pictures labelled")
-    return Dataset(names, tuple(pictures))

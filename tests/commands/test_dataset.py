@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import cv2
+import program
 import pytest
 import sets
 from program import run
@@ -163,3 +164,31 @@ def test_an_act_can_be_quiet(place: Path) -> None:
 
     assert (loud.stderr, told.stderr.count("\n")) == ("", 1)
     assert run("dataset", "describe", "set.json", "-q").returncode == 0
+
+
+def test_a_detector_labels_what_nobody_did(place: Path) -> None:
+    Path("two.tflite").write_bytes(program.detector())
+    Path("seen").mkdir()
+    for i in range(2):
+        cv2.imwrite(f"seen/{i}.png", program.picture(i))
+
+    end = run(
+        "dataset", "label", "seen", "-m", "two.tflite", "--sure", 0.6, "--map", "car=auto", "-o", "made.json"
+    )
+
+    assert (end.returncode, end.stdout) == (0, "made.json: 2 pictures, 2 boxes\n"), end.stderr
+    data = formats.read("made.json")
+    assert data.classes == ("person", "auto")
+    assert [[(x.name, x.ignore) for x in p.labels] for p in data.pictures] == [
+        [("person", False), ("auto", True)]
+    ] * 2
+
+
+def test_a_folder_without_pictures_cannot_be_labelled(place: Path) -> None:
+    Path("two.tflite").write_bytes(program.detector())
+    Path("empty").mkdir()
+
+    end = run("dataset", "label", "empty", "-m", "two.tflite", "-o", "made.json")
+
+    assert (end.returncode, end.stdout) == (1, "")
+    assert end.stderr == "edge-detect: error: PICTURES: empty: expected pictures or a data set, got neither\n"

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -15,7 +14,7 @@ import layouts
 import program
 import small_nets
 
-from edge_detect import detections, model
+from edge_detect import detections
 from edge_detect.errors import ConfigError, InputMissing
 from edge_detect.workshop import distil, targets
 from edge_detect.workshop.samples import Sample
@@ -133,20 +132,3 @@ def test_a_run_can_teach(tmp_path: Path) -> None:
     opened = distil.open_teacher(small_nets.run(tmp_path, small_nets.float_net()))
 
     assert opened.labels.names == small_nets.CLASSES
-
-
-def test_sure_finds_become_labels_and_half_sure_ones_regions(tmp_path: Path, detector: Path) -> None:
-    cv2.imwrite(str(place := tmp_path / "a.png"), program.picture())
-
-    data = distil.label([place], model.open_model(detector, threads=1), 0.6)
-
-    (picture,) = data.pictures
-    assert (data.classes, picture.size, picture.labelled) == (
-        ("person", "car"), program.SIZE, frozenset({"person", "car"}),
-    )  # fmt: skip
-    assert [(label.name, label.ignore) for label in picture.labels] == [("person", False), ("car", True)]
-    np.testing.assert_allclose([la.box for la in picture.labels], layouts.TRUTH.boxes, atol=0.05)
-
-
-def test_no_pictures_make_an_empty_set(detector: Path) -> None:
-    assert len(distil.label([], model.open_model(detector, threads=1), 0.6)) == 0

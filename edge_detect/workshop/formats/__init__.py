@@ -108,6 +108,14 @@ def _tell_losses(data: Dataset, place: str, form: str) -> None:
         log.warning("%s: yolo has no regions to ignore: %d are left out", place, ignored)
 
 
+def is_set(place: str) -> bool:
+    """Whether a data set of a known form is there."""
+    try:
+        return bool(form_of(place))
+    except (DatasetError, InputMissing):
+        return False
+
+
 def form_of(place: str) -> str:
     """The form of what is at a place: by its ending, or by what a folder holds."""
     path = Path(place)
