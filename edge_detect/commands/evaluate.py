@@ -168,7 +168,19 @@ def text_of(evaluation: Evaluation) -> str:
 
     results = evaluation.results
     titles = evaluation.titles
-    heads = ["model", "bytes", "invoke ms", "p95", "AP", "AP50", "AP50 of >=20", "small", "medium", "large"]
+    heads = [
+        "model",
+        "bytes",
+        "zipped",
+        "invoke ms",
+        "p95",
+        "AP",
+        "AP50",
+        "AP50 of >=20",
+        "small",
+        "medium",
+        "large",
+    ]
     rows = [[title, *_figures(result)] for title, result in zip(titles, results, strict=True)]
     return (
         f"{evaluation.place}: {len(evaluation.data)} pictures, {evaluation.boxes} boxes,"
@@ -186,7 +198,7 @@ def _figures(result: Result) -> list[str]:
     shares = [precision.ap, precision.ap50, evaluate.enough(precision)]
     shares += [precision.mean(size=size) for size in ("small", "medium", "large")]
     times = [f"{result.invoke_ms:.2f}", f"{result.invoke_p95_ms:.2f}"]
-    return [str(result.bytes), *times, *map(_share, shares)]
+    return [str(result.bytes), str(result.zipped_bytes), *times, *map(_share, shares)]
 
 
 def _by_class(evaluation: Evaluation) -> list[list[str]]:

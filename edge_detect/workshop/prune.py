@@ -7,7 +7,6 @@ zero while training goes on.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -133,8 +132,3 @@ def sparsity(model: keras.Model) -> float:
         if isinstance(layer, layers.Conv2D)
     ]
     return float(sum((k == 0).sum() for k in kernels) / max(1, sum(k.size for k in kernels)))
-
-
-def compressed_bytes(data: bytes) -> int:
-    """Size of a file after zlib: what zeros buy in a download, and only there."""
-    return len(zlib.compress(data, 9))

@@ -189,6 +189,7 @@ def _trade_table(evaluation: Evaluation) -> str:
                 scheme_of(result),
                 f"{result.bytes:,}",
                 _ratio(result.bytes, base.bytes),
+                f"{result.zipped_bytes:,}",
                 f"{result.invoke_ms:.2f}",
                 f"{result.invoke_p95_ms:.2f}",
                 _ratio(result.invoke_ms, base.invoke_ms),
@@ -200,7 +201,7 @@ def _trade_table(evaluation: Evaluation) -> str:
         )
     times = f"x\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}{number[id(base)]}"
     heads = (
-        "model", "scheme", "bytes", times, "ms", "p95 ms", times,
+        "model", "scheme", "bytes", times, "zipped", "ms", "p95 ms", times,
         "AP", "AP50", f"AP50 of {AT_LEAST}{ENOUGH}", "AP50 lost, points",
     )  # fmt: skip
     return _table(heads, rows, ("", "text"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def test_json_of_one_set_has_each_model(bench: Path) -> None:
     }
     assert (second["file"], second["ap50"], second["classes"]["person"]["ap50"]) == ("other.tflite", 0.5, 0.0)
     assert (first["bytes"], first["pictures"], first["threads"]) == (len(program.detector()), 1, 1)
+    assert first["zipped_bytes"] == len(zlib.compress(program.detector(), 9))
     assert first["sha256"] == hashlib.sha256(program.detector()).hexdigest()
     assert 0 < first["invoke_ms"] <= first["invoke_p95_ms"]
 
@@ -87,7 +89,7 @@ def test_words_tell_a_table_of_models_and_one_of_classes(bench: Path) -> None:
     assert lines[0].startswith("val.json: 1 pictures, 2 boxes, 2 classes; ")
     assert lines[2].split("  ")[0] == "model"
     rows = [line.split() for line in lines[3:5]]
-    assert [(row[0], row[1], *row[4:]) for row in rows] == [
+    assert [(row[0], row[1], *row[5:]) for row in rows] == [
         ("model.tflite", str(len(program.detector())), "1.000", "1.000", "-", "-", "1.000", "-"),
         ("other.tflite", rows[1][1], "0.500", "0.500", "-", "-", "0.500", "-"),
     ]

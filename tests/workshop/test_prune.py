@@ -125,12 +125,3 @@ def test_no_share_removes_nothing() -> None:
     prune.hold_zeros(model, 0)
 
     assert prune.sparsity(model) == 0
-
-
-def test_zeros_make_a_download_smaller() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, 9999, np.uint8)
-
-    assert (
-        prune.compressed_bytes((noise * (noise > 200)).tobytes())
-        < prune.compressed_bytes(noise.tobytes()) / 2
-    )

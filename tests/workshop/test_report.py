@@ -133,7 +133,7 @@ def test_a_row_tells_size_speed_and_what_was_lost(compare: Callable[..., evaluat
         ["1. a.tflite", "float32", f"{evaluation.results[0].bytes:,}", "1.00"],
         ["2. b.tflite", "int8"],
     )
-    assert (first[7:], second[7:]) == (
+    assert (first[8:], second[8:]) == (
         ["100.0", "100.0", report.NONE, report.NONE],
         ["50.0", "50.0", report.NONE, "50.0 to 1"],
     )
