@@ -21,6 +21,7 @@ from flatbuffers import number_types
 from edge_detect.anchors import Anchors
 from edge_detect.errors import ModelError
 from edge_detect.graph import Graph
+from edge_detect.workshop import flat
 
 LABELS = "labels.txt"
 ORIGIN = "origin.json"
@@ -64,7 +65,7 @@ def describe(data: bytes, about: Description) -> bytes:
     graph = Graph(data, about.name)
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
+    model = flat.opened(data)
     model.description = about.name
     rows = model.metadata or []
     kept = [row for row in rows if row.name != b"TFLITE_METADATA"]
@@ -76,9 +77,7 @@ def describe(data: bytes, about: Description) -> bytes:
     text = _tables(about, len(graph.outputs), graph)
     model.buffers[entry.buffer].data = np.frombuffer(text, np.uint8)
     model.metadata = [*kept, entry]
-    builder = flatbuffers.Builder(len(data) + (1 << 16))
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output()) + _archive(about)
+    return flat.written(model, len(data)) + _archive(about)
 
 
 def _archive(about: Description) -> bytes:

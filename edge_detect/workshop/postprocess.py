@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from flatbuffers import flexbuffers
 
 from edge_detect.errors import ModelError
+from edge_detect.workshop import flat
 from edge_detect.workshop.metadata import Description
 
 NAME = "TFLite_Detection_PostProcess"
@@ -37,7 +37,7 @@ def embed(data: bytes, about: Description, *, most: int = 25, least: float = 0.0
     from ai_edge_litert import schema_py_generated as schema
 
     assert about.anchors is not None
-    model = schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
+    model = flat.opened(data)
     edit = _Edit(model, schema)
     ends = {"boxes" if edit.shape(t)[-1] == 4 else "scores": t for t in edit.main.outputs}
     if len(ends) != 2 or edit.shape(ends["boxes"])[1] != len(about.anchors):
@@ -60,9 +60,7 @@ def embed(data: bytes, about: Description, *, most: int = 25, least: float = 0.0
     edit.operator(CUSTOM, [boxes, scores, anchors], outputs, options)
     edit.main.outputs = np.array(outputs, np.int32)
     model.signatureDefs = []
-    builder = flatbuffers.Builder(len(data) + (1 << 16))
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return flat.written(model, len(data))
 
 
 class _Edit:

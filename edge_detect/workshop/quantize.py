@@ -17,6 +17,7 @@ import numpy as np
 
 from edge_detect.errors import ConfigError, ModelError
 from edge_detect.graph import Graph
+from edge_detect.workshop import flat
 from edge_detect.workshop.calibration import Ranges
 
 
@@ -208,10 +209,7 @@ def with_room_for_biases(data: bytes) -> bytes:
     quantizer clips what was the channel's whole output. One weight of a thousandth of the bias
     gives room, and changes the output by less than a step.
     """
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
+    model = flat.opened(data)
     main, changed = model.subgraphs[0], False
     for operator in main.operators:
         code = model.operatorCodes[operator.opcodeIndex].builtinCode
@@ -233,9 +231,7 @@ def with_room_for_biases(data: bytes) -> bytes:
             changed = True
     if not changed:
         return data
-    builder = flatbuffers.Builder(len(data) + (1 << 16))
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return flat.written(model, len(data))
 
 
 CONV_2D, DEPTHWISE_CONV_2D = 3, 4
@@ -246,19 +242,14 @@ def inlined(data: bytes) -> bytes:
 
     The library writes them behind it, which older runtimes and many tools do not know.
     """
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
+    model = flat.opened(data)
     if not any(buffer.offset > 1 for buffer in model.buffers):
         return data
     for buffer in model.buffers:
         if buffer.offset > 1:
             buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
         buffer.offset = buffer.size = 0
-    builder = flatbuffers.Builder(len(data) + (1 << 16))
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return flat.written(model, len(data))
 
 
 QUANTIZE, DEQUANTIZE = "builtin 114", "builtin 6"
