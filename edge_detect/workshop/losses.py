@@ -38,6 +38,23 @@ def focal(logits: Array, scores: Array, care: Array, *, alpha: float = 0.25, gam
     return ops.sum(care * balance * fading * cross_entropy(logits, scores))
 
 
+def quality_focal(logits: Array, scores: Array, care: Array, fits: Array, *, gamma: float = 2.0) -> Array:
+    """Focal loss whose wanted score is how well the predicted box fits: the surest box is the best one.
+
+    Args:
+        logits: (batch, n, c).
+        scores: (batch, n, c) in 0..1.
+        care: (batch, n, c) weights.
+        fits: (batch, n) IoU of the predicted box with its own, 1 at anchors that have none.
+        gamma: How fast the known fades.
+
+    Source: Li et al., Generalized Focal Loss, arXiv:2006.04388, equation 5.
+    """
+    wanted = scores * ops.stop_gradient(fits)[..., None]
+    distance = ops.abs(wanted - ops.sigmoid(logits))
+    return ops.sum(care * distance**gamma * cross_entropy(logits, wanted))
+
+
 def hard_negatives(logits: Array, scores: Array, care: Array, positive: Array, ratio: float = 3.0) -> Array:
     """Cross-entropy on anchors with a box, and on those without that the net mistakes most.
 
@@ -75,15 +92,26 @@ def giou(offsets: Array, wanted: Array, positive: Array, anchors: Array) -> Arra
 
     Source: Rezatofighi et al., arXiv:1902.09630, algorithm 1.
     """
-    low, high = _box(offsets, anchors)
-    low_true, high_true = _box(wanted, anchors)
+    overlap, union = _overlap(offsets, wanted, anchors)
+    (low, high), (low_true, high_true) = _box(offsets, anchors), _box(wanted, anchors)
+    hull = ops.prod(ops.maximum(high, high_true) - ops.minimum(low, low_true), axis=-1)
+    value = overlap - (hull - union) / ops.maximum(hull, 1e-9)
+    return ops.sum((1 - value) * positive)
+
+
+def fits(offsets: Array, wanted: Array, positive: Array, anchors: Array) -> Array:
+    """(batch, n) IoU of predicted and wanted boxes, 1 at anchors without one; arguments as of `giou`."""
+    return ops.where(positive > 0, _overlap(offsets, wanted, anchors)[0], 1.0)
+
+
+def _overlap(offsets: Array, wanted: Array, anchors: Array) -> tuple[Array, Array]:
+    """(batch, n) intersection over union, and the union."""
+    (low, high), (low_true, high_true) = _box(offsets, anchors), _box(wanted, anchors)
     area, true = ops.prod(high - low, axis=-1), ops.prod(high_true - low_true, axis=-1)
     sides = ops.maximum(ops.minimum(high, high_true) - ops.maximum(low, low_true), 0.0)
     shared = ops.prod(sides, axis=-1)
     union = area + true - shared
-    hull = ops.prod(ops.maximum(high, high_true) - ops.minimum(low, low_true), axis=-1)
-    value = shared / ops.maximum(union, 1e-9) - (hull - union) / ops.maximum(hull, 1e-9)
-    return ops.sum((1 - value) * positive)
+    return shared / ops.maximum(union, 1e-9), union
 
 
 def _box(offsets: Array, anchors: Array) -> tuple[Array, Array]:

@@ -27,16 +27,17 @@ class Settings:
         batch: Pictures in a step.
         rate: Highest learning rate.
         warmup: Share of the steps in which the rate grows.
-        decay: Weight decay.
+        decay: Weight decay of the kernels.
         average: Memory of the averaged weights (EMA), 0 to 1; 0 averages nothing.
         frozen: Everything before this block of the backbone stays as it is; 0 to 17.
         remember: With the front frozen: variations of each picture of which the front's answers are
             kept in memory, so that it runs once for each; 0 shows every picture anew in every epoch.
         frozen_norms: Whether the backbone's batch normalization keeps its statistics.
-        class_loss: `focal` or `hard-negatives`.
+        class_loss: `focal`, `quality` (focal, the wanted score being the IoU of the box) or `hard-negatives`.
         box_loss: `smooth-l1` or `giou`.
         box_weight: Factor of the box loss.
         mosaics: Share of pictures made of four.
+        balance: Share of pictures below which those of a class are shown more often; 0 shows all alike.
         precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
         teacher: A detector `.tflite` or a run whose answers are soft targets.
         teacher_labels: Names of its classes, where it has none of its own.
@@ -71,6 +72,7 @@ class Settings:
     box_loss: str = "smooth-l1"
     box_weight: float = 0.3
     mosaics: float = 0.0
+    balance: float = 0.0
     precision: str = "float32"
     teacher: str = ""
     teacher_labels: str = ""
@@ -101,6 +103,7 @@ class Settings:
             raise ConfigError("--remember: expected --frozen up to 13, where the first head begins")
         _within("box_weight", self.box_weight, 0, 1000)
         _within("mosaics", self.mosaics, 0, 1)
+        _within("balance", self.balance, 0, 1)
         _within("teacher_weight", self.teacher_weight, 0, 1)
         _within("prune_channels", self.prune_channels, 0, 0.9)
         _within("prune", self.prune, 0, 0.99)
@@ -114,7 +117,7 @@ class Settings:
         _within("patience", self.patience, 0, 10**5)
         _within("save", self.save, 0, 10**5)
         _within("seed", self.seed, 0, 2**32)
-        _one_of("class_loss", self.class_loss, ("focal", "hard-negatives"))
+        _one_of("class_loss", self.class_loss, ("focal", "quality", "hard-negatives"))
         _one_of("box_loss", self.box_loss, ("smooth-l1", "giou"))
         _one_of("quantize", self.quantize, ("", *QUANTIZED))
         if self.quantize and (self.frozen or not self._begins_with_run()):

@@ -71,7 +71,7 @@ def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.in
     net.freeze(core, settings.frozen, norms=settings.frozen_norms)
     batches = Batches(
         data.pictures, plan.classes, plan.size, plan.anchors, settings.batch, settings.seed, settings.mosaics,
-        _teacher(settings, plan),
+        settings.balance, _teacher(settings, plan),
     )  # fmt: skip
     trained = core
     if settings.remember:
@@ -160,6 +160,7 @@ def _optimizer(settings: Settings) -> Any:
         use_ema=settings.average > 0,
         ema_momentum=settings.average or 0.99,
     )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     # without it, small gradients are zero in half precision (Micikevicius et al., arXiv:1710.03740, 3.2)
     return (
         keras.optimizers.LossScaleOptimizer(optimizer) if settings.precision == "mixed_float16" else optimizer

@@ -43,18 +43,25 @@ class Trainee(keras.Model):
         training: bool = True,
     ) -> Any:
         """The loss of a batch; `y` holds the fields of `Targets`."""
-        count = ops.maximum(ops.sum(y["positive"]), 1.0)
+        y = {name: ops.convert_to_tensor(value) for name, value in y.items()}
+        around = ops.convert_to_tensor(self._around)
+        positive, wanted = y["positive"], y["offsets"]
+        count = ops.maximum(ops.sum(positive), 1.0)
         scores = ops.cast(y_pred["scores"], "float32")
         offsets = ops.cast(y_pred["boxes"], "float32")
-        if self._settings.class_loss == "focal":
-            classes = losses.focal(scores, y["scores"], y["care"]) / count
-        else:
-            classes = losses.hard_negatives(scores, y["scores"], y["care"], y["positive"]) / count
+        match self._settings.class_loss:
+            case "focal":
+                classes = losses.focal(scores, y["scores"], y["care"])
+            case "quality":
+                fits = losses.fits(offsets, wanted, positive, around)
+                classes = losses.quality_focal(scores, y["scores"], y["care"], fits)
+            case _:
+                classes = losses.hard_negatives(scores, y["scores"], y["care"], positive)
         if self._settings.box_loss == "giou":
-            around = ops.convert_to_tensor(self._around)
-            boxes = losses.giou(offsets, y["offsets"], y["positive"], around) / count
+            boxes = losses.giou(offsets, wanted, positive, around)
         else:
-            boxes = losses.smooth_l1(offsets, y["offsets"], y["positive"]) / count
+            boxes = losses.smooth_l1(offsets, wanted, positive)
+        classes, boxes = classes / count, boxes / count
         self.parts["classes"].update_state(classes)
         self.parts["boxes"].update_state(boxes)
         return classes + self._settings.box_weight * boxes

@@ -58,6 +58,27 @@ def test_a_batch_may_be_larger_than_the_set(seven: Batches) -> None:
     assert set(large.order(0).tolist()) == set(range(7))
 
 
+def test_rare_classes_are_shown_more_often(seven: Batches) -> None:
+    rare = replace(seven.pictures[3], labels=(Label("person", (0, 0, 9, 9)), Label("car", (0, 0, 9, 9))))
+    pictures = [*seven.pictures[:3], rare, *seven.pictures[4:]] * 8
+    both = replace(seven, pictures=pictures, balance=0.5)
+
+    shown = [int(number) % 7 for epoch in range(20) for number in both.order(epoch)]
+
+    # persons are in a seventh of the pictures: sqrt(.5 x 7) as often, of 6 + 1.87 shares
+    assert len(shown) == 20 * 56
+    assert shown.count(3) / len(shown) == pytest.approx(3.5**0.5 / (6 + 3.5**0.5), abs=0.01)
+    assert max(shown.count(i) for i in (0, 1, 2, 4, 5, 6)) / len(shown) < 0.14
+    assert both.order(0).tolist() == both.order(0).tolist() != both.order(1).tolist()
+
+
+def test_an_ignore_region_makes_no_picture_rare(seven: Batches) -> None:
+    vague = replace(seven.pictures[3], labels=(Label("person", (0, 0, 9, 9), ignore=True),))
+    both = replace(seven, pictures=[*seven.pictures[:3], vague, *seven.pictures[4:]] * 8, balance=0.5)
+
+    assert len(set(both.order(0).tolist())) == 56
+
+
 def test_a_batch_is_the_same_in_two_instances(seven: Batches) -> None:
     other = replace(seven, threads=1)
 

@@ -74,6 +74,34 @@ def test_focal_loss_of_what_nobody_knows_has_no_gradient() -> None:
     np.testing.assert_array_equal(got != 0, care != 0)
 
 
+def test_quality_focal_loss_is_worked_by_hand() -> None:
+    # a box that fits by half wants .5, which is met; the other class is wrong by .5; no box: by .5 too
+    value = losses.quality_focal(
+        batch([0, 0], [0, 0]), batch([1, 0], [0, 0]), batch([1, 1], [1, 0]), batch(0.5, 1)
+    )
+
+    assert float(value) == pytest.approx(2 * 0.25 * math.log(2), rel=1e-6)
+
+
+def test_the_wanted_quality_teaches_no_box() -> None:
+    offset = tf.Variable(offsets(0.3, 0.2, 0.7, 0.9))
+    with tf.GradientTape() as tape:
+        fits = losses.fits(offset, offsets(0.3, 0.2, 0.7, 0.7), batch(1.0), ANCHOR)
+        value = losses.quality_focal(batch([1]), batch([1]), batch([1]), fits)
+
+    assert float(fits[0, 0]) == pytest.approx(5 / 7, rel=1e-4)
+    assert tape.gradient(value, offset) is None
+
+
+def test_an_anchor_without_a_box_fits() -> None:
+    rows = np.concatenate([offsets(0.1, 0.1, 0.3, 0.3), offsets(0.1, 0.1, 0.3, 0.3)], 1)
+    wanted = np.concatenate([offsets(0.2, 0.1, 0.4, 0.3)] * 2, 1)
+
+    assert np.array(losses.fits(rows, wanted, batch(1, 0), ANCHOR)).ravel().tolist() == pytest.approx(
+        [1 / 3, 1], rel=1e-4
+    )
+
+
 def hard(logits: Any, positive: Any, care: Any = None) -> Any:
     """Which of the anchors have a gradient under hard negatives; one class, targets 0."""
     known = np.ones_like(logits) if care is None else care

@@ -41,7 +41,7 @@ def test_a_size_that_32_does_not_divide_is_told(text: str, got: str) -> None:
         ({"epochs": 0}, "--epochs: expected 1 to 100000, got 0"),
         ({"rate": float("nan")}, "--rate: expected 1e-08 to 10, got nan"),
         ({"teacher_weight": 2}, "--teacher-weight: expected 0 to 1, got 2"),
-        ({"class_loss": "l2"}, "--class-loss: expected one of focal, hard-negatives, got 'l2'"),
+        ({"class_loss": "l2"}, "--class-loss: expected one of focal, quality, hard-negatives, got 'l2'"),
         ({"box_loss": "iou"}, "--box-loss: expected one of smooth-l1, giou, got 'iou'"),
         (
             {"precision": "half"},

@@ -122,6 +122,40 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     assert rows(whole) == rows(resumed)
 
 
+ANY = """
+import json, sys
+from pathlib import Path
+import keras
+from edge_detect.workshop import train
+from edge_detect.workshop.settings import Settings
+
+train.train(Settings(**json.loads(sys.argv[1])), Path(sys.argv[2]))
+print(keras.backend.backend())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_another_back_end_trains_too(tmp_path: Path, four: str, name: str) -> None:
+    pytest.importorskip(name)
+    # the front of a remembered run, the decay and the averages are all computed by the back end
+    settings = short(
+        four, validation=four, epochs=2, batch=2, frozen=13, remember=1, class_loss="quality", box_loss="giou"
+    )
+    words = [sys.executable, "-c", ANY, json.dumps(asdict(settings)), str(tmp_path)]
+    end = subprocess.run(
+        words,
+        env=program.environment(KERAS_BACKEND=name),
+        timeout=300,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert end.stdout == f"{name}\n", end.stderr
+    assert ended_well(Run(tmp_path))
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_a_run_without_gain_ends_early(tmp_path: Path, four: str) -> None:
@@ -241,7 +275,7 @@ def test_settings_of_the_folder_that_contradict_are_told(tmp_path: Path, four: s
         ({"weights": "run", "classes": "car"}, ConfigError, "--weights: a run with classes person, car, expected the same"),
         ({"weights": "int8"}, ConfigError, "--weights: int8 is a quantized run; expected a float one"),
         ({"weights": "."}, InputMissing, ".: expected the folder of a run, with settings.json"),
-        ({"classes": "dog"}, DatasetError, "--classes: the set has no class 'dog', expected one of person, car"),
+        ({"classes": "dog"}, DatasetError, "--classes: the set has no class 'dog', expected one of: car, person"),
     ],
     ids=["junk", "missing", "classes", "quantized", "folder", "class"],
 )  # fmt: skip

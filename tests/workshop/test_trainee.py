@@ -34,7 +34,7 @@ def answers(positive: tuple[int, ...] = (1, 1, 0)) -> tuple[dict[str, Any], dict
     return wanted | {"offsets": rows[0]}, {"boxes": rows[1], "scores": rows[1][..., :1]}
 
 
-@pytest.mark.parametrize("classes", ["focal", "hard-negatives"])
+@pytest.mark.parametrize("classes", ["focal", "hard-negatives", "quality"])
 @pytest.mark.parametrize("boxes", ["smooth-l1", "giou"])
 def test_the_loss_is_the_weighted_sum_for_each_box(classes: str, boxes: str) -> None:
     wanted, said = answers()
@@ -43,10 +43,12 @@ def test_the_loss_is_the_weighted_sum_for_each_box(classes: str, boxes: str) -> 
     loss = model.compute_loss(y=wanted, y_pred=said)
 
     scores = (said["scores"], wanted["scores"], wanted["care"])
-    first = (
-        losses.focal(*scores) if classes == "focal" else losses.hard_negatives(*scores, wanted["positive"])
-    )
     rows = (said["boxes"], wanted["offsets"], wanted["positive"])
+    first = {
+        "focal": lambda: losses.focal(*scores),
+        "hard-negatives": lambda: losses.hard_negatives(*scores, wanted["positive"]),
+        "quality": lambda: losses.quality_focal(*scores, losses.fits(*rows, AROUND)),
+    }[classes]()
     second = losses.smooth_l1(*rows) if boxes == "smooth-l1" else losses.giou(*rows, AROUND)
     assert float(loss) == pytest.approx(float(first) / 2 + 0.5 * float(second) / 2, rel=1e-5)
     assert float(model.parts["classes"].result()) == pytest.approx(float(first) / 2, rel=1e-5)
