@@ -89,6 +89,11 @@ def width_of(filters: int, alpha: float) -> int:
     return rounded + 8 if rounded < 0.9 * wanted else rounded
 
 
+def squeezed(filters: int) -> int:
+    """Channels inside an extra layer that gives so many."""
+    return max(16, filters // 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One convolution and what belongs to it.
@@ -170,7 +175,7 @@ def build(plan: Architecture, using: Layers | None = None, batch: int | None = N
     x = use.convolution(x, Step("Conv_1", plan.last))
     maps.append(x)
     for i, filters in enumerate(plan.extras):
-        x = use.convolution(x, Step(f"extra_{i}_squeeze", max(16, filters // 2)))
+        x = use.convolution(x, Step(f"extra_{i}_squeeze", squeezed(filters)))
         x = use.convolution(x, Step(f"extra_{i}_depthwise", 0, 3, 2))
         x = use.convolution(x, Step(f"extra_{i}_expand", filters))
         maps.append(x)

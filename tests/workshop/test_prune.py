@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,10 @@ def test_channels_without_any_weight_can_go_unseen() -> None:
     for name in ("boxes_0_depthwise", "scores_0_depthwise"):
         assert given.get_layer(name).get_weights()[0].shape[2] == 24
 
-    model, plan = prune.channels(given, small_nets.PLAN, 8 / 24)
+    total = 16 * 24 + small_nets.PLAN.last + sum(small_nets.PLAN.extras)
+    model, plan = prune.channels(given, small_nets.PLAN, 16 * 8 / total)
 
-    assert plan.hidden == (16,) * 16
+    assert (plan.hidden, plan.last, plan.extras) == ((16,) * 16, 32, (32, 32, 32))
     before = keras.Model(given.input, given.get_layer("Conv_1_relu").output)
     after = keras.Model(model.input, model.get_layer("Conv_1_relu").output)
     np.testing.assert_allclose(after(IMAGE), before(IMAGE), atol=1e-4)
@@ -54,6 +56,29 @@ def test_channels_without_any_weight_can_go_unseen() -> None:
 def test_what_stays_is_a_multiple_of_eight(half: tuple[Any, net.Architecture]) -> None:
     assert {*half[1].hidden} <= {8, 16, 24}
     assert sum(half[1].hidden) < sum(small_nets.PLAN.hidden)
+
+
+def test_a_pruned_net_answers_for_every_anchor(half: tuple[Any, net.Architecture]) -> None:
+    model, plan = half
+
+    said = model(IMAGE)
+
+    assert plan.anchors.shape == small_nets.PLAN.anchors.shape
+    assert said["boxes"].shape == (2, len(plan.anchors), 4)
+    assert np.isfinite(said["scores"]).all()
+
+
+def test_the_last_layers_are_thinned_out_too() -> None:
+    wide = replace(small_nets.PLAN, last=64, extras=(64, 96, 64))
+    given = small_nets.awake(net.build(wide))
+
+    model, plan = prune.channels(given, wide, 0.6)
+
+    assert plan.last < 64
+    assert all(
+        32 <= now < before and now % 16 == 0 for now, before in zip(plan.extras, wide.extras, strict=True)
+    )
+    assert model.get_layer("extra_1_depthwise").kernel.shape[2] == net.squeezed(plan.extras[1])
 
 
 def test_the_most_goes_down_to_eight_channels() -> None:
