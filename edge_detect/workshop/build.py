@@ -25,6 +25,8 @@ CLASSES = "person,bicycle,car,motorcycle,bus,cat,dog,horse,sheep,cow"
 SETS = ("street", "animals", "coco-mini", "vehicles-a", "vehicles-b")
 HELD = ("street", "animals")
 ANCHOR = "coco_ssd_mobilenet_v1_quant.tflite"
+TEACHER = "yolox_nano.tflite"
+LABELS = "coco_labels_90.txt"  # of both
 DRAWN = 300  # scenes of `pattern:`, so that the demo and the self-check show true boxes
 
 
@@ -63,14 +65,24 @@ RECIPES = (
     Recipe(
         "detector",
         "mobilenet_v2_1.0_imagenet_notop.weights.h5",
-        {"alpha": 1.0, "size": "256"},
+        {
+            "alpha": 1.0, "class_loss": "quality", "box_loss": "giou", "box_weight": 2.0, "balance": 0.1,
+            "decay": 0.05,
+        },
         {
             "accurate-a": {
-                "epochs": 9, "rate": 1e-3, "average": 0.995, "frozen": 13, "remember": 4, "validate": 3,
+                "epochs": 8, "rate": 1e-3, "average": 0.995, "frozen": 13, "remember": 4, "validate": 4,
             },
-            "accurate-b": {"epochs": 2, "rate": 4e-4, "average": 0.99, "frozen": 6, "frozen_norms": True},
+            "accurate-b": {
+                "epochs": 30, "rate": 4e-4, "average": 0.9995, "frozen": 6, "mosaics": 0.4,
+                "teacher": TEACHER, "validate": 3,
+            },
+            "accurate-c": {
+                "size": "320", "epochs": 6, "rate": 1.5e-4, "average": 0.999, "frozen": 3,
+                "frozen_norms": True, "teacher": TEACHER,
+            },
         },
-        "SSDLite MobileNetV2 alpha 1.0, 256 x 256",
+        "SSDLite MobileNetV2 alpha 1.0, 320 x 320",
     ),
 )  # fmt: skip
 
@@ -106,6 +118,9 @@ def settings_of(recipe: Recipe, shared: Path, runs: Path, factor: float) -> dict
     begin, made = str(shared / "weights" / recipe.weights), {}
     for name, own in recipe.stages.items():
         one = Settings(**{**common, **recipe.common, **own, "weights": begin})
+        if one.teacher:
+            place = shared / "models"
+            one = replace(one, teacher=str(place / one.teacher), teacher_labels=str(place / LABELS))
         made[name] = replace(one, epochs=max(1, round(one.epochs * factor)))
         begin = str(runs / name)
     return made
@@ -163,7 +178,7 @@ def measure(paths: list[Path], shared: Path, runs: Path) -> dict[str, Any]:
 
     parents = [runs / f"{path.stem}-float32.tflite" for path in paths]
     anchor = shared / "models" / ANCHOR
-    opened = evaluate.open_models([*paths, *parents, anchor], shared / "models" / "coco_labels_90.txt")
+    opened = evaluate.open_models([*paths, *parents, anchor], shared / "models" / LABELS)
     found = {}
     for name in HELD:
         truth = dataset.keep(formats.read(str(shared / "data" / name / "val.json")), CLASSES.split(","))
