@@ -35,7 +35,7 @@ from edge_detect.workshop.net import Architecture
 from edge_detect.workshop.run import Run
 from edge_detect.workshop.settings import Settings, option, size_of
 from edge_detect.workshop.targets import Shapes
-from edge_detect.workshop.trainee import Trainee, cosine
+from edge_detect.workshop.trainee import Statistics, Trainee, cosine
 from edge_detect.workshop.validation import validate
 
 log = logging.getLogger(__name__)
@@ -219,6 +219,7 @@ class _Loop:
         self._total = settings.epochs * batches.per_epoch
         self._averaged = keras.callbacks.SwapEMAWeights() if settings.average else keras.callbacks.Callback()
         self._averaged.set_model(model)
+        self._statistics = Statistics(core if settings.average else None, settings.average)
         # the sums of the losses are those since the last epoch
         self._state: dict[str, Any] = {"step": 0, "best": -1.0, "waited": 0, "rows": [], "sums": {}}
 
@@ -232,6 +233,7 @@ class _Loop:
             model.optimizer.learning_rate = cosine(step, self._total, settings.rate, settings.warmup)
             logs = model.train_on_batch(shown, wanted, return_dict=True)
             step = self._state["step"] = step + 1
+            self._statistics.follow()
             if settings.prune:
                 prune.hold_zeros(model.core, prune.wanted_share(step, self._total, settings.prune))
             if not np.isfinite(logs["loss"]):
@@ -289,6 +291,7 @@ class _Loop:
     def _keep_best(self) -> Precision | None:
         """Measures the averaged weights and keeps them when they are the best so far."""
         self._averaged.on_test_begin()
+        self._statistics.swap()
         if self._settings.prune:  # an average of zeros is not quite zero
             share = prune.wanted_share(self._state["step"], self._total, self._settings.prune)
             prune.hold_zeros(self._core, share)
@@ -304,6 +307,7 @@ class _Loop:
                 self._state["waited"] += 1
         finally:
             self._averaged.on_test_end()
+            self._statistics.swap()
         return found
 
     def _variables(self) -> list[Any]:
@@ -311,6 +315,7 @@ class _Loop:
 
     def _save(self) -> None:
         values = {str(i): ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
+        values |= {f"statistics{i}": values for i, values in enumerate(self._statistics.averages)}
         state = np.frombuffer(json.dumps(self._state).encode(), np.uint8)
         part = self._run.checkpoint_path.with_suffix(".part")
         with open(part, "wb") as file:
@@ -325,6 +330,8 @@ class _Loop:
                 self._state = json.loads(kept["state"].tobytes())
                 for i, variable in enumerate(self._variables()):
                     variable.assign(kept[str(i)])
+                for i in range(len(self._statistics.averages)):
+                    self._statistics.averages[i] = kept[f"statistics{i}"]
         except FileNotFoundError:
             return
         self._tell(f"goes on at step {self._state['step']} of {self._total}")

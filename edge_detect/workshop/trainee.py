@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from keras.layers import BatchNormalization
 
 from edge_detect.anchors import Anchors
 from edge_detect.workshop import losses
@@ -65,6 +66,42 @@ class Trainee(keras.Model):
         self.parts["classes"].update_state(classes)
         self.parts["boxes"].update_state(boxes)
         return classes + self._settings.box_weight * boxes
+
+
+class Statistics:
+    """Averages of what batch normalization has seen, to go with the averages of the weights.
+
+    The optimizer averages what it trains alone, and averaged weights with the newest statistics are a
+    worse net than either.
+
+    Attributes:
+        averages: Of each moving mean and variance.
+    """
+
+    def __init__(self, core: keras.Model | None, memory: float) -> None:
+        """Begins with the statistics of a net; without one there is nothing to average."""
+        norms = [layer for layer in (core.layers if core else ()) if isinstance(layer, BatchNormalization)]
+        self._moving = [
+            variable
+            for layer in norms
+            if layer.trainable
+            for variable in (layer.moving_mean, layer.moving_variance)
+        ]
+        self._memory = memory
+        self.averages = [ops.convert_to_numpy(variable).copy() for variable in self._moving]
+
+    def follow(self) -> None:
+        """Takes the statistics after a step."""
+        for i, variable in enumerate(self._moving):
+            mine = self.averages[i]
+            self.averages[i] = mine + (1 - self._memory) * (ops.convert_to_numpy(variable) - mine)
+
+    def swap(self) -> None:
+        """Exchanges averages and statistics."""
+        for i, variable in enumerate(self._moving):
+            newest = ops.convert_to_numpy(variable).copy()
+            variable.assign(self.averages[i])
+            self.averages[i] = newest
 
 
 def cosine(step: int, total: int, rate: float, warmup: float) -> float:

@@ -11,7 +11,7 @@ import small_nets
 
 from edge_detect.workshop import losses
 from edge_detect.workshop.settings import Settings
-from edge_detect.workshop.trainee import Trainee, cosine
+from edge_detect.workshop.trainee import Statistics, Trainee, cosine
 
 pytestmark = small_nets.LIBRARIES
 
@@ -73,3 +73,27 @@ def test_the_rate_rises_then_falls_to_a_hundredth() -> None:
 
 def test_a_training_of_one_step_has_a_rate() -> None:
     assert cosine(0, 1, 0.5, 0) == 0.5
+
+
+def test_statistics_are_averaged_and_exchanged() -> None:
+    image = keras.Input((2,))
+    norm, frozen = keras.layers.BatchNormalization(name="a"), keras.layers.BatchNormalization(name="b")
+    core = keras.Model(image, frozen(norm(image)))
+    frozen.trainable = False
+    averages = Statistics(core, 0.75)
+    norm.moving_mean.assign([4.0, 8.0])
+    averages.follow()
+
+    averages.swap()
+    shown = [values.tolist() for values in norm.get_weights()[2:]]
+    averages.swap()
+
+    assert shown == [[1.0, 2.0], [1.0, 1.0]]
+    assert norm.get_weights()[2].tolist() == [4.0, 8.0]
+    assert [
+        values.tolist() for values in averages.averages
+    ] == shown  # those of the frozen one are left alone
+
+
+def test_without_averages_there_are_no_statistics() -> None:
+    assert Statistics(None, 0.0).averages == []
