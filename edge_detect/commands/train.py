@@ -2,7 +2,7 @@
 
 A run is one folder: settings, checkpoint, curves and the best weights. The same command goes on
 with a run that was killed, bit for bit as if it had not been (on one back end, on the CPU); with
---output alone it takes the settings that stand there.
+--output alone (and --until) it takes the settings that stand there.
 
   edge-detect train -o runs/a --data train.json --validation val.json --weights mobilenet_v2.weights.h5
   edge-detect train -o runs/qat --data train.json --validation val.json --weights runs/a --quantize int8
@@ -65,8 +65,10 @@ def main(options: argparse.Namespace) -> int:
     from edge_detect.workshop import train
     from edge_detect.workshop.run import Run
 
-    if not given and (folder / "settings.json").exists():
-        chosen, _, _ = Run(folder).settings()
+    if given.keys() <= {"until"} and (folder / "settings.json").exists():
+        kept, _, _ = Run(folder).settings()
+        until = parser.build(Settings, {"data": kept.data, **given}, "train").until
+        chosen = dataclasses.replace(kept, until=until)
     elif "data" not in given:
         raise ConfigError("--data: expected a data set to learn from, got none")
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,53 +36,51 @@ class Recipe:
 
     Attributes:
         file: Its name without ending.
-        weights: ImageNet weights to begin with.
-        common: Settings of all stages.
-        stages: Settings of each stage by its name; each begins with the best of the one before.
         title: Of its card.
+        begin: ImageNet weights, or the file of a recipe whose last stage this one goes on from.
+        common: Settings of all stages of its own.
+        stages: Settings of each stage by its name; each begins with the best of the one before.
     """
 
     file: str
-    weights: str
+    title: str
+    begin: str
     common: dict[str, Any]
-    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
-    title: str = ""
+    stages: dict[str, dict[str, Any]]
 
 
+LOSSES = {"class_loss": "quality", "box_loss": "giou", "box_weight": 2.0, "balance": 0.1, "decay": 0.05}
 RECIPES = (
     Recipe(
-        "detector-fast",
-        "mobilenet_v2_0.35_imagenet_notop.weights.h5",
-        {"alpha": 0.35, "size": "256"},
-        {
-            "fast-a": {
-                "epochs": 16, "rate": 1.5e-3, "average": 0.995, "frozen": 13, "remember": 6, "validate": 2,
-            },
-            "fast-b": {"epochs": 2, "rate": 5e-4, "average": 0.99, "frozen": 3, "frozen_norms": True},
-        },
-        "SSDLite MobileNetV2 alpha 0.35, 256 x 256",
-    ),
-    Recipe(
         "detector",
+        "SSDLite MobileNetV2 alpha 1.0, 320 x 320",
         "mobilenet_v2_1.0_imagenet_notop.weights.h5",
-        {
-            "alpha": 1.0, "class_loss": "quality", "box_loss": "giou", "box_weight": 2.0, "balance": 0.1,
-            "decay": 0.05,
-        },
+        LOSSES | {"alpha": 1.0},
         {
             "accurate-a": {
                 "epochs": 8, "rate": 1e-3, "average": 0.995, "frozen": 13, "remember": 4, "validate": 4,
             },
             "accurate-b": {
-                "epochs": 30, "rate": 4e-4, "average": 0.9995, "frozen": 6, "mosaics": 0.4,
+                "epochs": 30, "until": 12, "rate": 4e-4, "average": 0.9995, "frozen": 6, "mosaics": 0.4,
                 "teacher": TEACHER, "validate": 3,
             },
             "accurate-c": {
-                "size": "320", "epochs": 6, "rate": 1.5e-4, "average": 0.999, "frozen": 3,
-                "frozen_norms": True, "teacher": TEACHER,
+                "size": "320", "epochs": 5, "rate": 2.5e-4, "average": 0.998, "frozen": 6, "mosaics": 0.2,
+                "teacher": TEACHER, "validate": 3,
             },
         },
-        "SSDLite MobileNetV2 alpha 1.0, 320 x 320",
+    ),
+    Recipe(
+        "detector-fast",
+        "SSDLite MobileNetV2, thinned out from alpha 1.0, 288 x 288",
+        "detector",
+        LOSSES | {"alpha": 1.0, "size": "288", "teacher": TEACHER},
+        {
+            "fast-a": {
+                "epochs": 5, "rate": 6e-4, "average": 0.998, "frozen": 1, "mosaics": 0.2, "validate": 5,
+                "prune_channels": 0.6,
+            },
+        },
     ),
 )  # fmt: skip
 
@@ -101,7 +99,7 @@ def choose(names: Sequence[str]) -> list[Recipe]:
 
 
 def settings_of(recipe: Recipe, shared: Path, runs: Path, factor: float) -> dict[str, Settings]:
-    """The settings of each stage.
+    """The settings of each stage, those of the recipe that it goes on from first.
 
     Args:
         recipe: What to make.
@@ -115,13 +113,19 @@ def settings_of(recipe: Recipe, shared: Path, runs: Path, factor: float) -> dict
         "validation": ",".join(str(shared / "data" / name / "val.json") for name in HELD),
         "classes": CLASSES, "anchors": 5, "seed": 1,
     }  # fmt: skip
-    begin, made = str(shared / "weights" / recipe.weights), {}
+    made: dict[str, Settings] = {}
+    begin = str(shared / "weights" / recipe.begin)
+    for earlier in RECIPES:
+        if earlier.file == recipe.begin:
+            made = settings_of(earlier, shared, runs, factor)
+            begin = str(runs / next(reversed(made)))
     for name, own in recipe.stages.items():
         one = Settings(**{**common, **recipe.common, **own, "weights": begin})
         if one.teacher:
             place = shared / "models"
             one = replace(one, teacher=str(place / one.teacher), teacher_labels=str(place / LABELS))
-        made[name] = replace(one, epochs=max(1, round(one.epochs * factor)))
+        epochs = {"epochs": max(1, round(one.epochs * factor)), "until": round(one.until * factor)}
+        made[name] = replace(one, **epochs)
         begin = str(runs / name)
     return made
 
@@ -217,7 +221,8 @@ def card(recipe: Recipe, path: Path, found: dict[str, Any], stages: dict[str, Se
         data=", ".join(origin["data"]),
         boxes=", ".join(f"{name} {count}" for name, count in origin["boxes"].items()),
         stages="\n".join(
-            f"| {name} | {s.epochs} | {s.rate:g} | {s.frozen} | {s.quantize or 'float'} | {s.seed} |"
+            f"| {name} | {s.size} | {s.until or s.epochs} of {s.epochs} | {s.rate:g} | {s.frozen}"
+            f" | {s.prune_channels:.0%} | {Path(s.teacher).stem or 'none'} | {s.seed} |"
             for name, s in stages.items()
         ),
         calibration=origin["calibration"],
@@ -255,10 +260,10 @@ The photos are Flickr pictures under their own terms and are not part of this re
 `scripts/build_models`; each stage begins with the best state of the one before, the first with ImageNet
 weights of `keras.applications.MobileNetV2`. The best state is the one with the highest AP50 on street/val
 and animals/val together; of the three ways to calibrate the one with the highest AP50 there was taken:
-{calibration}.
+{calibration}. `edge_detect/workshop/build.py` has the other settings of each stage.
 
-| stage | epochs | rate | frozen before block | weights | seed |
-|---|---|---|---|---|---|
+| stage | px | epochs | rate | frozen before block | channels removed | teacher | seed |
+|---|---|---|---|---|---|---|---|
 {stages}
 
 Float parent SHA-256 `{parent}`. Software: {versions}.

@@ -51,7 +51,7 @@ class Run:
             return False
         early = bool(settings.patience) and state["waited"] >= settings.patience
         last = state["rows"][-1]["epoch"] if state["rows"] else 0
-        return self.weights_path.exists() and (early or last >= settings.epochs)
+        return self.weights_path.exists() and (early or last >= (settings.until or settings.epochs))
 
     def model(self) -> tuple[keras.Model, Architecture]:
         """The net with the best weights that the run has found."""

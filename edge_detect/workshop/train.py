@@ -99,7 +99,8 @@ def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
     """The architecture: that of the folder's run, of the run to begin with, or a new one."""
     if run.settings_path.exists():
         old, plan, _ = run.settings()
-        changed = [f.name for f in fields(Settings) if getattr(old, f.name) != getattr(settings, f.name)]
+        same = [f.name for f in fields(Settings) if f.name != "until"]
+        changed = [name for name in same if getattr(old, name) != getattr(settings, name)]
         if changed:
             raise ConfigError(
                 f"{run.folder}: holds a run with another {', '.join(map(option, changed))};"
@@ -255,6 +256,8 @@ class _Loop:
             if settings.patience and self._state["waited"] >= settings.patience:
                 self._tell(f"no gain in {settings.patience} measurements: ended early")
                 break
+            if ended and step // self._batches.per_epoch == settings.until:
+                break
         if not self._run.weights_path.exists():
             self._keep_best()
         if self._run.picture_path.exists():
@@ -273,7 +276,7 @@ class _Loop:
             "ap": "",
             "ap50": "",
         }
-        if len(self._held) and (epoch % settings.validate == 0 or epoch == settings.epochs):
+        if len(self._held) and (epoch % settings.validate == 0 or epoch in (settings.until, settings.epochs)):
             found = self._keep_best()
             if found:
                 row |= {"ap": round(found.ap, 4), "ap50": round(found.ap50, 4)}

@@ -122,6 +122,25 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     assert rows(whole) == rows(resumed)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_a_run_that_stopped_at_an_epoch_goes_on_as_if_it_had_not(tmp_path: Path, four: str) -> None:
+    settings, told = short(four, epochs=3, batch=2, average=0.9), list[str]()
+    whole = train.train(settings, tmp_path / "a")
+
+    train.train(replace(settings, until=1), tmp_path / "b", told.append)
+    train.train(replace(settings, until=1), tmp_path / "b", told.append)
+    part = rows(Run(tmp_path / "b"))
+    resumed = train.train(settings, tmp_path / "b", told.append)
+
+    assert [row["epoch"] for row in part] == ["1"]
+    assert f"{tmp_path / 'b'}: has ended already" in told
+    assert "goes on at step 2 of 6" in told
+    assert rows(whole) == rows(resumed)
+    with np.load(whole.checkpoint_path) as a, np.load(resumed.checkpoint_path) as b:
+        assert all(np.array_equal(a[name], b[name]) for name in a.files)
+
+
 ANY = """
 import json, sys
 from pathlib import Path
