@@ -67,7 +67,7 @@ def main(options: argparse.Namespace) -> int:
 
     if given.keys() <= {"until"} and (folder / "settings.json").exists():
         kept, _, _ = Run(folder).settings()
-        until = parser.build(Settings, {"data": kept.data, **given}, "train").until
+        until = parser.build(Settings, {"data": kept.data} | given, "train").until if given else kept.until
         chosen = dataclasses.replace(kept, until=until)
     elif "data" not in given:
         raise ConfigError("--data: expected a data set to learn from, got none")

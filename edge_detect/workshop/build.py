@@ -124,8 +124,8 @@ def settings_of(recipe: Recipe, shared: Path, runs: Path, factor: float) -> dict
         if one.teacher:
             place = shared / "models"
             one = replace(one, teacher=str(place / one.teacher), teacher_labels=str(place / LABELS))
-        epochs = {"epochs": max(1, round(one.epochs * factor)), "until": round(one.until * factor)}
-        made[name] = replace(one, **epochs)
+        epochs, until = max(1, round(one.epochs * factor)), round(one.until * factor)
+        made[name] = replace(one, epochs=epochs, until=until)
         begin = str(runs / name)
     return made
 
