@@ -9,6 +9,8 @@ import pytest
 import sets
 from program import run
 
+pytest.importorskip("PIL", reason="needs the workshop")
+
 from edge_detect.workshop import formats
 from edge_detect.workshop.dataset import Label, merge
 

@@ -11,6 +11,8 @@ import program
 import pytest
 from program import run
 
+pytest.importorskip("pycocotools", reason="needs the workshop")
+
 COMMAND = ("evaluate", "--threads", "1")
 PERSON, CAR = layouts.TRUTH.boxes.tolist()
 
