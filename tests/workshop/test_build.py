@@ -86,7 +86,7 @@ def test_the_card_says_what_was_measured_and_how(tmp_path: Path, monkeypatch: py
     ]
     assert not [line for line in lines if line.startswith("| street/val | dog |")]
     assert [line for line in lines if line.startswith("| fast-a |")] == [
-        "| fast-a | 288 | 5 of 5 | 0.0006 | 1 | 50% | yolox_nano | 1 |"
+        "| fast-a | 288 | 3 of 3 | 0.0008 | 1 | 50% | yolox_nano | 1 |"
     ]
     assert [line for line in lines if line.startswith("| accurate-b |")] == [
         "| accurate-b | 256 | 12 of 30 | 0.0004 | 6 | 0% | yolox_nano | 1 |"
