@@ -184,6 +184,7 @@ def training(path: Path, place: Path) -> None:
                 epochs, columns[name], color=PALETTE[i], linestyle=DASHES[i], label=text, marker=_dot(epochs)
             )
         axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+        axes.locator_params("x", integer=True)
         axes.legend(frameon=False)
 
     def accuracy(axes: Axes) -> None:
@@ -191,6 +192,7 @@ def training(path: Path, place: Path) -> None:
             there = ~np.isnan(columns[name])
             axes.plot(epochs[there], columns[name][there], color=PALETTE[i], marker=".", label=text)
         axes.set(xlabel="epoch", ylabel="on the set that is held out", ylim=(0, None))
+        axes.locator_params("x", integer=True)
         axes.legend(frameon=False)
 
     _write(place, draw([Panel("losses", losses), Panel("accuracy", accuracy)]))
