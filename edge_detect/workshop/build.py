@@ -37,25 +37,27 @@ class Recipe:
     Attributes:
         file: Its name without ending.
         title: Of its card.
-        begin: ImageNet weights, or the file of a recipe whose last stage this one goes on from.
-        common: Settings of all stages of its own.
+        weights: ImageNet weights to begin with.
+        common: Settings of all stages.
         stages: Settings of each stage by its name; each begins with the best of the one before.
     """
 
     file: str
     title: str
-    begin: str
+    weights: str
     common: dict[str, Any]
     stages: dict[str, dict[str, Any]]
 
 
-LOSSES = {"class_loss": "quality", "box_loss": "giou", "box_weight": 2.0, "balance": 0.1, "decay": 0.05}
 RECIPES = (
     Recipe(
         "detector",
         "SSDLite MobileNetV2 alpha 1.0, 320 x 320",
         "mobilenet_v2_1.0_imagenet_notop.weights.h5",
-        LOSSES | {"alpha": 1.0},
+        {
+            "alpha": 1.0, "class_loss": "quality", "box_loss": "giou", "box_weight": 2.0, "balance": 0.1,
+            "decay": 0.05,
+        },
         {
             "accurate-a": {
                 "epochs": 8, "rate": 1e-3, "average": 0.995, "frozen": 13, "remember": 4, "validate": 4,
@@ -72,14 +74,14 @@ RECIPES = (
     ),
     Recipe(
         "detector-fast",
-        "SSDLite MobileNetV2, thinned out from alpha 1.0, 288 x 288",
-        "detector",
-        LOSSES | {"alpha": 1.0, "size": "288", "teacher": TEACHER},
+        "SSDLite MobileNetV2 alpha 0.35, 256 x 256",
+        "mobilenet_v2_0.35_imagenet_notop.weights.h5",
+        {"alpha": 0.35, "size": "256"},
         {
             "fast-a": {
-                "epochs": 3, "rate": 8e-4, "average": 0.997, "frozen": 1, "mosaics": 0.2, "validate": 3,
-                "prune_channels": 0.6,
+                "epochs": 16, "rate": 1.5e-3, "average": 0.995, "frozen": 13, "remember": 6, "validate": 2,
             },
+            "fast-b": {"epochs": 2, "rate": 5e-4, "average": 0.99, "frozen": 3, "frozen_norms": True},
         },
     ),
 )  # fmt: skip
@@ -99,7 +101,7 @@ def choose(names: Sequence[str]) -> list[Recipe]:
 
 
 def settings_of(recipe: Recipe, shared: Path, runs: Path, factor: float) -> dict[str, Settings]:
-    """The settings of each stage, those of the recipe that it goes on from first.
+    """The settings of each stage.
 
     Args:
         recipe: What to make.
@@ -113,12 +115,7 @@ def settings_of(recipe: Recipe, shared: Path, runs: Path, factor: float) -> dict
         "validation": ",".join(str(shared / "data" / name / "val.json") for name in HELD),
         "classes": CLASSES, "anchors": 5, "seed": 1,
     }  # fmt: skip
-    made: dict[str, Settings] = {}
-    begin = str(shared / "weights" / recipe.begin)
-    for earlier in RECIPES:
-        if earlier.file == recipe.begin:
-            made = settings_of(earlier, shared, runs, factor)
-            begin = str(runs / next(reversed(made)))
+    begin, made = str(shared / "weights" / recipe.weights), {}
     for name, own in recipe.stages.items():
         one = Settings(**{**common, **recipe.common, **own, "weights": begin})
         if one.teacher:

@@ -10,7 +10,7 @@ from edge_detect.errors import ConfigError
 from edge_detect.workshop import build, metadata
 
 SHARED, RUNS = Path("shared"), Path("runs")
-FAST, ACCURATE = build.choose(["detector-fast"])[0], build.choose(["detector"])[0]
+ACCURATE = build.choose(["detector"])[0]
 
 
 def test_without_a_name_all_are_made() -> None:
@@ -35,14 +35,6 @@ def test_each_stage_begins_with_the_one_before(recipe: build.Recipe) -> None:
     assert not any("val.json" in settings.data for settings in stages.values())
 
 
-def test_the_fast_detector_goes_on_from_the_accurate_one() -> None:
-    stages = build.settings_of(FAST, SHARED, RUNS, 1.0)
-    earlier = build.settings_of(ACCURATE, SHARED, RUNS, 1.0)
-
-    assert list(stages)[: len(earlier)] == list(earlier)
-    assert stages["fast-a"].prune_channels > 0
-
-
 def test_a_factor_shortens_every_stage() -> None:
     whole, short = (build.settings_of(ACCURATE, SHARED, RUNS, factor) for factor in (1.0, 0.1))
 
@@ -64,7 +56,7 @@ def row(file: str, ap50: float) -> dict[str, Any]:
 
 
 def test_the_card_says_what_was_measured_and_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "detector-fast.tflite"
+    path = tmp_path / "detector.tflite"
     path.write_bytes(bytes(1000))
     origin = {
         "pictures": 7, "data": ["a", "b"], "boxes": {"cat": 3}, "calibration": "mse, 200 pictures",
@@ -72,12 +64,12 @@ def test_the_card_says_what_was_measured_and_how(tmp_path: Path, monkeypatch: py
     }  # fmt: skip
     monkeypatch.setattr(metadata, "origin", lambda data: origin)
     rows = [
-        row(str(path), 0.5), row("runs/detector-fast-float32.tflite", 0.51), row(build.ANCHOR, 0.6)
+        row(str(path), 0.5), row("runs/detector-float32.tflite", 0.51), row(build.ANCHOR, 0.6)
     ]  # fmt: skip
-    stages = build.settings_of(FAST, SHARED, RUNS, 1.0)
-    stages["fast-a"] = replace(stages["fast-a"], prune_channels=0.5)
+    stages = build.settings_of(ACCURATE, SHARED, RUNS, 1.0)
+    stages["accurate-c"] = replace(stages["accurate-c"], prune_channels=0.5)
 
-    lines = build.card(FAST, path, {"street": {"models": rows}}, stages).splitlines()
+    lines = build.card(ACCURATE, path, {"street": {"models": rows}}, stages).splitlines()
 
     assert "| street/val | this file | 0.250 | 0.500 | 0.500 | 12.5 | 1000 |" in lines
     assert "| street/val | COCO SSD MobileNet v1 | 0.300 | 0.600 | 0.600 | 12.5 | 1000 |" in lines
@@ -85,8 +77,8 @@ def test_the_card_says_what_was_measured_and_how(tmp_path: Path, monkeypatch: py
         "| street/val | cat | 30 | 0.500 | 0.600 |"
     ]
     assert not [line for line in lines if line.startswith("| street/val | dog |")]
-    assert [line for line in lines if line.startswith("| fast-a |")] == [
-        "| fast-a | 288 | 3 of 3 | 0.0008 | 1 | 50% | yolox_nano | 1 |"
+    assert [line for line in lines if line.startswith("| accurate-c |")] == [
+        "| accurate-c | 320 | 5 of 5 | 0.00025 | 6 | 50% | yolox_nano | 1 |"
     ]
     assert [line for line in lines if line.startswith("| accurate-b |")] == [
         "| accurate-b | 256 | 12 of 30 | 0.0004 | 6 | 0% | yolox_nano | 1 |"
