@@ -2,7 +2,7 @@
 
 A run is one folder: settings, checkpoint, curves and the best weights. The same command goes on
 with a run that was killed, bit for bit as if it had not been (on one back end, on the CPU); with
---output alone (and --until) it takes the settings that stand there.
+--output alone it takes the settings that stand there.
 
   edge-detect train -o runs/a --data train.json --validation val.json --weights mobilenet_v2.weights.h5
   edge-detect train -o runs/qat --data train.json --validation val.json --weights runs/a --quantize int8
@@ -34,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from edge_detect.workshop.settings import Settings, option
 
     parser.add_argument("-o", "--output", required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument(
+        "--until", type=arguments.count, default=0, metavar="EPOCH",
+        help="stop for now after this epoch; the same command without it goes on",
+    )  # fmt: skip
     texts = _texts(Settings.__doc__ or "")
     hints = get_type_hints(Settings)
     for field in dataclasses.fields(Settings):
@@ -65,14 +69,12 @@ def main(options: argparse.Namespace) -> int:
     from edge_detect.workshop import train
     from edge_detect.workshop.run import Run
 
-    if given.keys() <= {"until"} and (folder / "settings.json").exists():
-        kept, _, _ = Run(folder).settings()
-        until = parser.build(Settings, {"data": kept.data} | given, "train").until if given else kept.until
-        chosen = dataclasses.replace(kept, until=until)
+    if not given and (folder / "settings.json").exists():
+        chosen, _, _ = Run(folder).settings()
     elif "data" not in given:
         raise ConfigError("--data: expected a data set to learn from, got none")
     else:
         chosen = parser.build(Settings, given, "train")
-    train.train(chosen, folder, log.info)
+    train.train(chosen, folder, log.info, until=options.until)
     print(folder)
     return 0

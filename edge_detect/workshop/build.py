@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ class Recipe:
         weights: ImageNet weights to begin with.
         common: Settings of all stages.
         stages: Settings of each stage by its name; each begins with the best of the one before.
+        until: Epoch after which a stage was stopped, by its name; the others went on to their last.
     """
 
     file: str
@@ -47,6 +48,7 @@ class Recipe:
     weights: str
     common: dict[str, Any]
     stages: dict[str, dict[str, Any]]
+    until: dict[str, int] = field(default_factory=dict)
 
 
 RECIPES = (
@@ -63,7 +65,7 @@ RECIPES = (
                 "epochs": 8, "rate": 1e-3, "average": 0.995, "frozen": 13, "remember": 4, "validate": 4,
             },
             "accurate-b": {
-                "epochs": 30, "until": 12, "rate": 4e-4, "average": 0.9995, "frozen": 6, "mosaics": 0.4,
+                "epochs": 30, "rate": 4e-4, "average": 0.9995, "frozen": 6, "mosaics": 0.4,
                 "teacher": TEACHER, "validate": 3,
             },
             "accurate-c": {
@@ -71,6 +73,7 @@ RECIPES = (
                 "teacher": TEACHER, "validate": 3,
             },
         },
+        until={"accurate-b": 12},
     ),
     Recipe(
         "detector-fast",
@@ -121,8 +124,7 @@ def settings_of(recipe: Recipe, shared: Path, runs: Path, factor: float) -> dict
         if one.teacher:
             place = shared / "models"
             one = replace(one, teacher=str(place / one.teacher), teacher_labels=str(place / LABELS))
-        epochs, until = max(1, round(one.epochs * factor)), round(one.until * factor)
-        made[name] = replace(one, epochs=epochs, until=until)
+        made[name] = replace(one, epochs=max(1, round(one.epochs * factor)))
         begin = str(runs / name)
     return made
 
@@ -139,7 +141,7 @@ def build(recipe: Recipe, shared: Path, runs: Path, models: Path, factor: float)
     stages = settings_of(recipe, shared, runs, factor)
     for name, settings in stages.items():
         log.info("%s: stage %s", recipe.file, name)
-        train.train(settings, runs / name)
+        train.train(settings, runs / name, until=round(recipe.until.get(name, 0) * factor))
     last = next(reversed(stages))
     parent = convert.open_parent(runs / last)
     parent = replace(parent, about=replace(parent.about, name=recipe.file))
@@ -218,8 +220,8 @@ def card(recipe: Recipe, path: Path, found: dict[str, Any], stages: dict[str, Se
         data=", ".join(origin["data"]),
         boxes=", ".join(f"{name} {count}" for name, count in origin["boxes"].items()),
         stages="\n".join(
-            f"| {name} | {s.size} | {s.until or s.epochs} of {s.epochs} | {s.rate:g} | {s.frozen}"
-            f" | {s.prune_channels:.0%} | {Path(s.teacher).stem or 'none'} | {s.seed} |"
+            f"| {name} | {s.size} | {recipe.until.get(name, s.epochs)} of {s.epochs} | {s.rate:g}"
+            f" | {s.frozen} | {s.prune_channels:.0%} | {Path(s.teacher).stem or 'none'} | {s.seed} |"
             for name, s in stages.items()
         ),
         calibration=origin["calibration"],

@@ -105,15 +105,16 @@ def quantize(
         _check_pattern(one.pattern)
     from ai_edge_quantizer import quantizer as library
 
-    try:
+    changes = _recipe(scheme, per_channel=per_channel, wider=wider, weights=weights)
+    given = _calibration(ranges) if scheme.calibrated and ranges else None
+    source = bytearray(with_room_for_biases(data) if scheme.calibrated else data)
+    try:  # the library's own calls alone, and what it raises of itself
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            worker = library.Quantizer(bytearray(with_room_for_biases(data) if scheme.calibrated else data))
-            for change in _recipe(scheme, per_channel=per_channel, wider=wider, weights=weights):
+            worker = library.Quantizer(source)
+            for change in changes:
                 change(worker)
-            result = worker.quantize(
-                _calibration(ranges) if scheme.calibrated and ranges else None, enable_progress_report=False
-            )
-    except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError) as error:
+            result = worker.quantize(given, enable_progress_report=False)
+    except (ValueError, RuntimeError) as error:  # NotImplementedError is a RuntimeError
         raise ModelError(f"cannot be quantized to {scheme.name}: {_first_line(error)}") from error
     return inlined(bytes(result.quantized_model))
 

@@ -42,8 +42,8 @@ class Run:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputMissing(f"{self.folder}: expected the folder of a run, with settings.json") from error
 
-    def has_ended(self, settings: Settings) -> bool:
-        """Whether the training is over: by its epochs, or because nothing was gained any more."""
+    def has_ended(self, settings: Settings, until: int = 0) -> bool:
+        """Whether the training is over: by its epochs or those wanted for now, or by lack of gain."""
         try:
             with np.load(self.checkpoint_path) as kept:
                 state = json.loads(kept["state"].tobytes())
@@ -51,7 +51,8 @@ class Run:
             return False
         early = bool(settings.patience) and state["waited"] >= settings.patience
         last = state["rows"][-1]["epoch"] if state["rows"] else 0
-        return self.weights_path.exists() and (early or last >= (settings.until or settings.epochs))
+        wanted = min(until or settings.epochs, settings.epochs)
+        return self.weights_path.exists() and (early or last >= wanted)
 
     def model(self) -> tuple[keras.Model, Architecture]:
         """The net with the best weights that the run has found."""

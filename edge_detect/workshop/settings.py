@@ -24,8 +24,6 @@ class Settings:
         weights: What to begin with: a MobileNetV2 `.weights.h5` without top, a run, or a `.tflite` that this
             workshop wrote; nothing by default.
         epochs: Times that every picture is seen.
-        until: Epoch after which to stop for now, the rates being those of all epochs; 0 stops at their end.
-            The same run goes on with another number, as if it had not stopped.
         batch: Pictures in a step.
         rate: Highest learning rate.
         warmup: Share of the steps in which the rate grows.
@@ -62,7 +60,6 @@ class Settings:
     anchors: int = 4
     weights: str = ""
     epochs: int = 30
-    until: int = 0
     batch: int = 16
     rate: float = 1e-3
     warmup: float = 0.05
@@ -93,7 +90,6 @@ class Settings:
         _within("alpha", self.alpha, 0.35, 1.0)
         _within("anchors", self.anchors, 1, 20)
         _within("epochs", self.epochs, 1, 10**5)
-        _within("until", self.until, 0, self.epochs)
         _within("batch", self.batch, 1, 4096)
         _within("rate", self.rate, 1e-8, 10)
         _within("warmup", self.warmup, 0, 1)

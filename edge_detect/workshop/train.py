@@ -41,13 +41,15 @@ from edge_detect.workshop.validation import validate
 log = logging.getLogger(__name__)
 
 
-def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.info) -> Run:
+def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.info, *, until: int = 0) -> Run:
     """Trains, or goes on with what is in the folder, until the epochs are over.
 
     Args:
         settings: What to train; must be those of the folder when it holds a run.
         folder: Of the run.
         tell: Takes a line of progress.
+        until: Epoch after which to stop for now; 0 stops after the last. A later call goes on as if
+            the training had not stopped.
 
     Raises:
         ConfigError: Settings that contradict each other or those of the folder.
@@ -62,7 +64,7 @@ def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.in
         tf.config.experimental.enable_op_determinism()
     data, held = _sets(settings)
     plan = _begin(run, settings, data)
-    if run.has_ended(settings):
+    if run.has_ended(settings, until):
         tell(f"{folder}: has ended already")
         return run
     with _policy(settings.precision):
@@ -79,7 +81,7 @@ def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.in
         trained = net.back(core, settings.frozen)
     model = Trainee(trained, settings, plan.anchors)
     model.compile(optimizer=_optimizer(settings))
-    _Loop(run, settings, plan, core, model, batches, held, tell).go()
+    _Loop(run, settings, plan, core, model, batches, held, tell).go(until)
     return run
 
 
@@ -99,8 +101,7 @@ def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
     """The architecture: that of the folder's run, of the run to begin with, or a new one."""
     if run.settings_path.exists():
         old, plan, _ = run.settings()
-        same = [f.name for f in fields(Settings) if f.name != "until"]
-        changed = [name for name in same if getattr(old, name) != getattr(settings, name)]
+        changed = [f.name for f in fields(Settings) if getattr(old, f.name) != getattr(settings, f.name)]
         if changed:
             raise ConfigError(
                 f"{run.folder}: holds a run with another {', '.join(map(option, changed))};"
@@ -224,7 +225,7 @@ class _Loop:
         # the sums of the losses are those since the last epoch
         self._state: dict[str, Any] = {"step": 0, "best": -1.0, "waited": 0, "rows": [], "sums": {}}
 
-    def go(self) -> None:
+    def go(self, until: int) -> None:
         settings, model = self._settings, self._model
         model.optimizer.build(model.trainable_variables)
         self._restore()
@@ -256,7 +257,7 @@ class _Loop:
             if settings.patience and self._state["waited"] >= settings.patience:
                 self._tell(f"no gain in {settings.patience} measurements: ended early")
                 break
-            if ended and step // self._batches.per_epoch == settings.until:
+            if ended and step // self._batches.per_epoch == until:
                 break
         if not self._run.weights_path.exists():
             self._keep_best()
@@ -276,7 +277,7 @@ class _Loop:
             "ap": "",
             "ap50": "",
         }
-        if len(self._held) and (epoch % settings.validate == 0 or epoch in (settings.until, settings.epochs)):
+        if len(self._held) and (epoch % settings.validate == 0 or epoch == settings.epochs):
             found = self._keep_best()
             if found:
                 row |= {"ap": round(found.ap, 4), "ap50": round(found.ap50, 4)}

@@ -63,13 +63,13 @@ def test_a_mistake_is_told_in_one_line(
 def test_with_its_folder_alone_a_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = small_nets.run(tmp_path / "run", small_nets.float_net())
     document = json.loads((place := folder / "settings.json").read_text())
-    document["settings"] |= {"data": squares.write(tmp_path, 4), "epochs": 2, "until": 1, "batch": 4}
+    document["settings"] |= {"data": squares.write(tmp_path, 4), "epochs": 2, "batch": 4}
     place.write_text(json.dumps(document))
     tf.config.run_functions_eagerly(True)
     try:
-        code = cli.main(["train", "-o", str(folder)])
+        code = cli.main(["train", "-o", str(folder), "--until", "1"])
         stopped = (folder / "curves.csv").read_text().splitlines()
-        more = cli.main(["train", "-o", str(folder), "--until", "0"])
+        more = cli.main(["train", "-o", str(folder)])
     finally:
         tf.config.run_functions_eagerly(False)
 
