@@ -1,0 +1,65 @@
+"""Heartbeats: which part of the program still moves, by a clock that nobody sets."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Part:
+    patience: float
+    last: float
+    excused: bool = False
+
+
+class Heartbeats:
+    """When each part last said that it is alive.
+
+    A part that waits for something known (a camera that is away) is excused until its next beat.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._alone = clock, threading.Lock()
+        self._parts: dict[str, _Part] = {}
+
+    def expect(self, part: str, patience: float) -> Callable[[], None]:
+        """From now on a beat of `part` is due every `patience` seconds; returns what it calls to beat."""
+        with self._alone:
+            self._parts[part] = _Part(patience, self._clock())
+        return lambda: self.beat(part)
+
+    def beat(self, part: str) -> None:
+        """The part is alive."""
+        with self._alone:
+            if known := self._parts.get(part):
+                known.last, known.excused = self._clock(), False
+
+    def excuse(self, part: str) -> None:
+        """The part waits for something known: it is not late until it beats again."""
+        with self._alone:
+            if known := self._parts.get(part):
+                known.excused = True
+
+    def forget(self, part: str) -> None:
+        """The part has ended: no more beats are due."""
+        with self._alone:
+            self._parts.pop(part, None)
+
+    def late(self) -> dict[str, float]:
+        """Seconds of silence of each part that should have beaten by now."""
+        now = self._clock()
+        with self._alone:
+            return {
+                name: now - part.last
+                for name, part in self._parts.items()
+                if not part.excused and now - part.last > part.patience
+            }
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since the last beat of each part."""
+        now = self._clock()
+        with self._alone:
+            return {name: now - part.last for name, part in self._parts.items()}
