@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, cast
 
+from edge_detect import logs
 from edge_detect.commands import arguments
 from edge_detect.errors import ConfigError, DependencyError, SinkError
 
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from edge_detect.detector import Detector
     from edge_detect.draw import Annotator
     from edge_detect.frame import Image
+    from edge_detect.heartbeats import Heartbeats
     from edge_detect.labels import Labels
     from edge_detect.scene import Scene
     from edge_detect.sinks import Sink
     from edge_detect.sinks.window import Window
     from edge_detect.sources import Source
+    from edge_detect.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +77,7 @@ def main(options: argparse.Namespace) -> int:
     """Runs until the source ends, the limit is reached or somebody stops it."""
     from edge_detect import uri
     from edge_detect.detector import Detector
+    from edge_detect.heartbeats import Heartbeats
     from edge_detect.meter import Meter
     from edge_detect.newest import Newest
     from edge_detect.pipeline import frames_of, watch
@@ -82,24 +86,61 @@ def main(options: argparse.Namespace) -> int:
     place = arguments.source_of(options)
     arguments.model_path(options)  # a missing model is told before cameras are looked for
     source = open_source(place)
-    model = arguments.open_model(options)
-    detect = Detector(model, options.confidence, fit=options.fit)
-    drawing = Drawing(model.labels)
-    name = uri.public(place)
-    runtime = model.interpreter.runtime
-    log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
-    with ExitStack() as stack, stopping() as stop:
+    heartbeats = Heartbeats()
+    with ExitStack() as stack:
+        supervisor = supervise(heartbeats, stack)
+        model = arguments.open_model(options)
+        detect = Detector(model, options.confidence, fit=options.fit)
+        drawing = Drawing(model.labels)
+        name = uri.public(place)
+        runtime = model.interpreter.runtime
+        log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
+        stop = stack.enter_context(stopping())
         sinks, idle = _open_sinks(options, stack, drawing, source, stop)
         fit_small_stream(source, detect)
-        frames = stack.enter_context(frames_of(source, name, shrink=detect.shrink, give_up=options.give_up))
+        frames = stack.enter_context(
+            frames_of(
+                source,
+                name,
+                shrink=detect.shrink,
+                give_up=options.give_up,
+                heartbeats=heartbeats,
+                replaceable=bool(supervisor),
+            )
+        )
         newest = frames if isinstance(frames, Newest) else None
         meter = stack.enter_context(
             closing(
-                Meter(options.log_every, newest=newest, drawing=lambda: drawing.seconds, stats=options.stats)
+                Meter(
+                    logs.interval(options.log_every),
+                    newest=newest,
+                    drawing=lambda: drawing.seconds,
+                    stats=options.stats,
+                )
             )
         )
-        watch(frames, detect, sinks, meter, stop=stop.event, limit=options.frames, idle=idle)
+        for one in supervisor:
+            stack.callback(one.close)  # before all others: from now on it ends
+        watch(
+            frames,
+            detect,
+            (*supervisor, *sinks),
+            meter,
+            stop=stop.event,
+            limit=options.frames,
+            idle=idle,
+            heartbeats=heartbeats,
+        )
     return 130 if stop.signal == signal.SIGINT else 0
+
+
+def supervise(heartbeats: Heartbeats, stack: ExitStack) -> list[Supervisor]:
+    """What tells systemd that the run is alive, closed by `stack`; none where systemd did not start us."""
+    if "NOTIFY_SOCKET" not in os.environ:
+        return []
+    from edge_detect.supervisor import find
+
+    return [stack.enter_context(closing(one)) for one in find(heartbeats)]
 
 
 def _open_sinks(
