@@ -124,9 +124,9 @@ class Steady(logging.StreamHandler[TextIO]):
             self._told[shape] = now, 0, record
         super().emit(record)
 
-    def _tell_left_out(self, now: float) -> None:
+    def _tell_left_out(self, now: float, after: float = REPEAT) -> None:
         for shape, (since, more, record) in list(self._told.items()):
-            if now - since < REPEAT:
+            if now - since < after:
                 continue
             del self._told[shape]
             if more:
@@ -138,5 +138,5 @@ class Steady(logging.StreamHandler[TextIO]):
                 self._told[shape] = now, 0, record
 
     def close(self) -> None:
-        self._tell_left_out(self._clock() + REPEAT)
+        self._tell_left_out(self._clock(), after=0)
         super().close()
