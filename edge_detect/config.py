@@ -100,7 +100,7 @@ class Web:
     listen: str = _setting(
         "",
         "address of the live page; empty for none",
-        pattern=r"(\[[0-9A-Fa-f:.%\w]+\]|[^\s:\[\]/]+):\d{1,5}",
+        pattern=r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)?(:\d{1,5})?",
         form="HOST:PORT, such as 127.0.0.1:8080",
     )
     token_file: str = _setting("", "file with the token that programs show")

@@ -1,59 +1,63 @@
-"""Durable: files that a power cut leaves whole, the new one or the old one, and where they are kept."""
+"""Durable: files that a power cut leaves whole, the new one or the old one."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-
-def folder() -> Path:
-    """Where state is kept: systemd's StateDirectory=, else in XDG_STATE_HOME, else in ~/.local/state."""
-    service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if service:
-        return Path(service)
-    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(home, "edge-detect")
+from edge_detect.errors import SinkError
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replaces a file at once and for good; its folder is made, its permissions are kept.
+    """Replaces a file at once and for good; its permissions are kept.
 
     On return the data is on the disk. After a power cut in between, the file is the old one.
 
     Raises:
-        OSError: It cannot be written; the old file is untouched.
+        SinkError: It cannot be written; the old file is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    draft = path.with_name(f".{path.name}.part")  # one name: what a killed writer left is overwritten
+    with _told(path):
+        draft.unlink(missing_ok=True)
+        try:
+            with open(draft, "xb") as file:
+                with contextlib.suppress(FileNotFoundError):
+                    os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those above it.
+
+    Raises:
+        SinkError: It cannot be made.
+    """
+    with _told(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
     try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, _mode(path))
-            file.write(data)
-            file.flush()
-            os.fsync(handle)
-        os.replace(draft, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
-        raise
-    _sync_folder(path.parent)
+        yield
+    except OSError as error:
+        raise SinkError(f"{path}: cannot write: {error.strerror}") from error
 
 
-def _mode(path: Path) -> int:
-    """The permissions of the file, or those that a new one gets."""
-    try:
-        return path.stat().st_mode & 0o7777
-    except OSError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
-
-
-def _sync_folder(path: Path) -> None:
+def _sync(folder: Path) -> None:
     """Makes the name of a file as durable as its content."""
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_detect import config, uri
+from edge_detect import config, places, uri
 from edge_detect.config import Config, Setting
 from edge_detect.errors import ConfigError, InputMissing, SettingsError
 from edge_detect.lazy import suggest
@@ -144,25 +144,13 @@ def files(named: str | None = None) -> list[Path]:
     Raises:
         InputMissing: The named one is not.
     """
-    found = [path for path in (machine_file(), user_file()) if os.path.exists(path)]
+    found = [path for path in (places.machine_file(), places.user_file()) if os.path.exists(path)]
     if named is not None:
         path = Path(named)
         if not path.exists():
             raise InputMissing(f"--config {named}: no such file; edge-detect config init {named} writes one")
         found = [one for one in found if not path.samefile(one)] + [path]
     return found
-
-
-def machine_file() -> Path:
-    """The file of the whole machine: in systemd's ConfigurationDirectory=, else in /etc/edge-detect."""
-    folder = os.environ.get("CONFIGURATION_DIRECTORY", "").partition(":")[0]
-    return Path(folder or "/etc/edge-detect", "config.toml")
-
-
-def user_file() -> Path:
-    """The file of the user: in XDG_CONFIG_HOME, else in ~/.config."""
-    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return Path(home, "edge-detect", "config.toml")
 
 
 def mistake(where: str, setting: Setting, value: Any, expected: str) -> str:

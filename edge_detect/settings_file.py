@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from edge_detect import durable, toml_lines
+from edge_detect import durable, places, toml_lines
+from edge_detect.errors import SinkError
 
 log = logging.getLogger(__name__)
 
@@ -79,15 +80,16 @@ def keep(document: Document) -> None:
     if document.is_copy or _read_or_nothing(copy) == document.data:
         return
     try:
+        durable.make_folder(copy.parent)
         durable.write(copy, document.data)
-    except OSError as error:
-        log.warning("%s: no copy kept for a power cut: %s: %s", document.path, copy, error.strerror)
+    except SinkError as error:
+        log.warning("%s: no copy kept for a power cut: %s", document.path, error)
 
 
 def copy_of(path: Path) -> Path:
     """Where the good copy of a settings file is kept."""
     whole = path.absolute()
-    return durable.folder() / "good" / f"{whole.stem}-{crc32(bytes(whole)):08x}{whole.suffix}"
+    return places.state_folder() / "good" / f"{whole.stem}-{crc32(bytes(whole)):08x}{whole.suffix}"
 
 
 def parse(path: Path, data: bytes, good: bytes = b"") -> dict[str, Any]:

@@ -14,8 +14,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from edge_detect import durable
+from edge_detect import durable, places
 from edge_detect.controls import Choice
+from edge_detect.errors import SinkError
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Kept:
             path: The file; `state.json` in the folder of the state unless said otherwise.
             quiet: Seconds without another change before one is written.
         """
-        self.path = path or durable.folder() / "state.json"
+        self.path = path or places.state_folder() / "state.json"
         self.settings = settings
         self._fixed, self._quiet = frozenset(fixed), quiet
         self._ready = threading.Condition()
@@ -136,12 +137,13 @@ class Kept:
     def _write(self) -> None:
         data = json.dumps({"changes": self._changes}).encode()
         try:
+            durable.make_folder(self.path.parent)
             for path in (self.path, _copy_of(self.path)):
                 durable.write(path, data)
             self._failed = False
-        except OSError as error:
+        except SinkError as error:
             if not self._failed:
-                log.warning("%s: what the page changes is not kept: %s", self.path, error.strerror)
+                log.warning("what was changed in the page is not kept: %s", error)
             self._failed = True
 
 

@@ -10,8 +10,8 @@ import argparse
 import json
 from pathlib import Path
 
-from edge_detect import config, durable, layers, manual
-from edge_detect.errors import ConfigError, SettingsError, SinkError
+from edge_detect import config, durable, layers, manual, places
+from edge_detect.errors import ConfigError, SettingsError
 
 ACTS = {
     "init": "write a commented settings file",
@@ -45,13 +45,11 @@ def init(options: argparse.Namespace) -> int:
         ConfigError: There is one.
         SinkError: It cannot be written.
     """
-    path = Path(options.file) if options.file else layers.user_file()
+    path = Path(options.file) if options.file else places.user_file()
     if path.exists() and not options.force:
         raise ConfigError(f"{path}: is there already; --force writes over it")
-    try:
-        durable.write(path, manual.template().encode())
-    except OSError as error:
-        raise SinkError(f"{path}: cannot write: {error.strerror}") from error
+    durable.make_folder(path.parent)
+    durable.write(path, manual.template().encode())
     print(path)
     return 0
 
@@ -69,8 +67,7 @@ def check(options: argparse.Namespace) -> int:
     for document in settings.documents:
         print(f"{document.path}: no mistakes")
     if not settings.documents:
-        places = ", ".join(map(str, (layers.machine_file(), layers.user_file())))
-        print(f"no settings file: looked for {places}")
+        print(f"no settings file: looked for {places.machine_file()}, {places.user_file()}")
     return 0
 
 
