@@ -20,6 +20,7 @@ COMMANDS = {
     "run": ("edge_detect.commands.run", "watch a source until told to stop (implied)"),
     "detect": ("edge_detect.commands.detect", "pictures in, boxes out"),
     "inspect": ("edge_detect.commands.inspect", "what a model file is, and how it will be read"),
+    "config": ("edge_detect.commands.config", "write, check and show the settings of a run"),
     "doctor": ("edge_detect.commands.doctor", "is the camera there, is the model sound, what to fix"),
     "bench": ("edge_detect.commands.bench", "speed of a model and of the whole loop on this machine"),
     "dataset": ("edge_detect.commands.dataset", "check, describe, convert, show and split data sets"),
@@ -41,7 +42,8 @@ examples:
   edge-detect inspect model.tflite
 
 exit codes:
-  0 done   1 broke   2 asked wrongly   66 input missing   69 source lost   74 disk   130 interrupted
+  0 done   1 broke   2 asked wrongly   66 input missing   69 source lost   74 disk   78 settings
+  130 interrupted
 """
 
 
@@ -168,16 +170,17 @@ def _obey(words: list[str]) -> int:
     command, rest = split(_join_dashes(words))
     options = parser_of(command).parse_args(rest)
     configure_logging(
-        verbose=options.verbose, quiet=options.quiet, form=getattr(options, "log_format", "text")
+        verbose=options.verbose, quiet=options.quiet, form=getattr(options, "log_format", None) or "text"
     )
     return int(load(f"{COMMANDS[command][0]}:main")(options))
 
 
 def _fail(error: Exception, message: str, code: int = 1) -> int:
-    """Tells the error in one line, or in full to who debugs."""
+    """Tells the error in one line, one for each mistake in settings, or in full to who debugs."""
     if os.environ.get("EDGE_DETECT_DEBUG"):
         raise error
-    logs.tell(message)
+    for line in message.splitlines():
+        logs.tell(line)
     return code
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
+NAME = "edge-detect"  # of the one handler
 FORMS = ("text", "json")
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 """Of sd-daemon(3): what `<N>` at the start of a line tells the journal."""
@@ -34,7 +35,7 @@ def interval(every: float) -> float:
 
 
 def configure(level: int, form: str = "text") -> None:
-    """All messages go to standard error; standard output is for results.
+    """All messages go to standard error; standard output is for results. May be called again.
 
     Args:
         level: The least that is told.
@@ -52,6 +53,9 @@ def configure(level: int, form: str = "text") -> None:
         sys.excepthook = _tell_crash
         logging.captureWarnings(capture=True)
     handler.setFormatter(layout)
+    handler.name = NAME
+    for other in [other for other in logging.root.handlers if other.name == NAME]:
+        logging.root.removeHandler(other)
     logging.basicConfig(level=level, handlers=[handler])
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import cast
 
+from edge_detect.controls import Controls
+from edge_detect.detections import Detections
 from edge_detect.detector import Detector
 from edge_detect.frame import Frame
 from edge_detect.heartbeats import Heartbeats
@@ -58,6 +60,8 @@ def watch(
     stop: threading.Event,
     limit: int = 0,
     idle: Callable[[], None] = lambda: None,
+    controls: Controls | None = None,
+    unseen: Callable[[Frame], None] = lambda frame: None,
     heartbeats: Heartbeats | None = None,
 ) -> int:
     """Looks at one frame after another and hands each scene to every sink.
@@ -70,6 +74,8 @@ def watch(
         stop: Ends the loop when it is set.
         limit: Ends the loop after so many frames; 0 for never.
         idle: Called when no frame came.
+        controls: Choose what is detected, and whether; all that the detector finds without any.
+        unseen: Gets each frame that is not looked at, while the controls say pause.
         heartbeats: Learn that inference and outputs move; who hangs is silent for longest.
 
     Returns:
@@ -83,14 +89,15 @@ def watch(
     for frame in frames:
         if stop.is_set():
             break
-        if frame is None:
-            idle()
+        if frame is None or (controls and controls.choice.paused):
+            idle() if frame is None else unseen(frame)
             meter.tick()
             inferred()
             put_out()
+            asked = clock()
             continue
         got = clock()
-        scene = Scene(frame, detect(frame))
+        scene = Scene(frame, _look(frame, detect, controls))
         found = clock()
         inferred()
         for sink in sinks:
@@ -103,3 +110,10 @@ def watch(
             break
         asked = done
     return count
+
+
+def _look(frame: Frame, detect: Detector, controls: Controls | None) -> Detections:
+    if controls is None:
+        return detect(frame)
+    detect.confidence = controls.choice.confidence  # what is below it is not even decoded
+    return controls(detect(frame))

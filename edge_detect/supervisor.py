@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from edge_detect import board, notify
+from edge_detect.frame import Frame
 from edge_detect.heartbeats import WATCHDOG, Heartbeats
 from edge_detect.notify import Notify
 from edge_detect.scene import Scene
@@ -63,6 +64,11 @@ class Supervisor:
     def write(self, scene: Scene) -> None:
         self._frames += 1
         self._objects = len(scene.detections)
+        if not self._ready:
+            self.ready()
+
+    def unseen(self, frame: Frame) -> None:
+        """A frame came and is not looked at, as somebody wishes: that is all that the service is to do."""
         if not self._ready:
             self.ready()
 

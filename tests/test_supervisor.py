@@ -270,3 +270,16 @@ def test_a_socket_of_another_kind_is_told_and_the_work_goes_on(
     assert caplog.messages == [
         "NOTIFY_SOCKET: expected a path or @name, got 'vsock:2:1'; systemd is told nothing"
     ]
+
+
+def test_a_run_that_begins_paused_is_ready_with_its_first_frame(
+    listener: Listener, start: Callable[..., Supervisor]
+) -> None:
+    one = start()
+    one.unseen(scene().frame)
+    one.unseen(scene().frame)
+    listener.until("READY", "1")
+    one.close()
+    listener.until("STOPPING", "1")
+
+    assert [message.get("READY") for message in listener.heard].count("1") == 1

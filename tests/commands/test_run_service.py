@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -254,3 +255,48 @@ echo stopped by SIGSTOP $(shown ActiveState) $(shown NRestarts) $result
 systemctl --user stop watch
 echo ended $(shown ActiveState) $(shown Result) $(shown ExecMainStatus)
 """
+
+
+@pytest.fixture
+def settings(desk: Path) -> Path:
+    path = desk / "config.toml"
+    path.write_text("[detect]\nconfidence = 0.3\n")
+    return path
+
+
+def test_a_reload_is_told_and_changes_the_run(desk: Path, listener: Listener, settings: Path) -> None:
+    words = program.command(LIVE, *MODEL, "--json", "--config", "config.toml")
+    with service(listener, *words) as child:
+        assert child.stdout
+        listener.until("READY", "1")
+        before = json.loads(child.stdout.readline())["detections"]
+        settings.write_text("[detect]\nconfidence = 0.7\n")
+        child.send_signal(signal.SIGHUP)
+        listener.until("RELOADING", "1")
+        listener.until("READY", "1")
+        while len(after := json.loads(child.stdout.readline())["detections"]) == len(before):
+            pass
+        child.terminate()
+
+        assert child.wait(program.LIMIT) == 0
+    assert ([seen["score"] for seen in before], [seen["score"] for seen in after]) == ([0.75, 0.5], [0.75])
+
+
+def test_a_reload_of_a_bad_file_leaves_the_run_as_it_is_and_ready(
+    desk: Path, listener: Listener, settings: Path
+) -> None:
+    words = program.command(LIVE, *MODEL, "--config", "config.toml", "--output", "o.mp4")
+    with service(listener, *words) as child:
+        listener.until("READY", "1")
+        settings.write_text("[detect]\nconfidence = 7\n")
+        child.send_signal(signal.SIGHUP)
+        listener.until("RELOADING", "1")
+        listener.until("READY", "1")
+        for _ in range(2):
+            assert listener.until("WATCHDOG")["WATCHDOG"] == "1"
+        child.terminate()
+        _, log = program.end_of(child)
+
+    assert child.returncode == 0
+    assert "settings not changed: config.toml:2: detect.confidence = 7:" in log
+    assert frames_in(desk / "o.mp4") > 0
