@@ -257,6 +257,29 @@ echo ended $(shown ActiveState) $(shown Result) $(shown ExecMainStatus)
 """
 
 
+def test_the_form_of_the_log_may_stand_in_the_settings(desk: Path) -> None:
+    (desk / "config.toml").write_text('[log]\nformat = "json"\n')
+    end = program.run(LIVE, *MODEL, "--config", "config.toml", "--frames", "2")
+
+    told = [json.loads(line) for line in end.stderr.splitlines()]
+    assert end.returncode == 0
+    assert "model.tflite" in told[0]["message"]
+    assert "limited by" in told[-1]["message"]
+
+
+def test_a_run_for_the_journal_writes_a_health_line_a_minute_at_most(desk: Path) -> None:
+    with (desk / "log").open("w") as file:
+        found = os.fstat(file.fileno())
+        stream = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+        words = (LIVE, *MODEL, "--frames", "20", "--log-every", "0.1")
+        end = program.run(*words, env=stream, stderr=file)
+
+    lines = (desk / "log").read_text().splitlines()
+    assert end.returncode == 0
+    assert all(line.startswith("<6>") for line in lines)
+    assert sum("limited by" in line for line in lines) == 1  # that of the end
+
+
 @pytest.fixture
 def settings(desk: Path) -> Path:
     path = desk / "config.toml"
