@@ -160,6 +160,14 @@ def test_show_takes_the_good_copy_as_a_run_would(home: Path, capsys: pytest.Capt
     assert f"# {settings_file.copy_of(path)}:2\n" in out
 
 
+def test_the_example_in_the_readme_has_no_mistakes(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    path = own(home, readme.partition("```toml\n")[2].partition("```")[0])
+
+    assert told(capsys, "check", path)[0] == 0
+    assert layers.read(str(path)).config != config.Config()
+
+
 def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, error = told(capsys, "schema")
 
