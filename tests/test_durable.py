@@ -20,6 +20,15 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new"
 
 
+def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    durable.write(path, b"old")
+    with path.open() as reader:
+        durable.write(path, b"new")
+
+        assert reader.read() == "old"
+
+
 def test_permissions_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.touch(0o600)

@@ -80,6 +80,14 @@ def test_the_last_of_many_changes_is_written_and_only_that(path: Path) -> None:
     assert kept(path).choice == Choice(0.99)
 
 
+def test_the_same_choice_is_not_written_again(path: Path) -> None:
+    keep(path, CHANGED)
+    before = path.stat().st_ino
+    keep(path, CHANGED)
+
+    assert path.stat().st_ino == before
+
+
 def test_a_change_back_to_the_settings_is_no_change(path: Path) -> None:
     keep(path, CHANGED, SETTINGS)
     keep(path, CHANGED)
@@ -182,8 +190,7 @@ def test_a_place_that_cannot_be_written_is_told_once(path: Path, caplog: pytest.
     path.parent.write_text("a file where the folder should be")
     run = kept(path)
     run.keep(CHANGED)
-    wait_until(lambda: caplog.messages)
-    run.keep(SETTINGS)
+    wait_until(lambda: "not kept" in caplog.text)
     run.keep(replace(CHANGED, confidence=0.1))
     run.close()
 
