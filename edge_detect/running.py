@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edge_detect import config, signals, uri
+from edge_detect import config, logs, signals, uri
 from edge_detect.config import Config
 from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
 from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
+from edge_detect.heartbeats import Heartbeats
 from edge_detect.layers import Settings
 from edge_detect.meter import Meter
 from edge_detect.newest import Newest
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from edge_detect.model import Model
     from edge_detect.sources import Source
     from edge_detect.state import Kept
+    from edge_detect.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +48,16 @@ def run(
     chosen = settings.config
     with settings.blame("source.uri"):
         source = open_source(chosen.source.uri)
-    model = open_model()
-    detect = Detector(model, chosen.detect.confidence, fit=chosen.model.fit)
-    drawing = Drawing(model.labels)
-    runtime = model.interpreter.runtime
-    log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
-    settings.keep()
-    with ExitStack() as stack, signals.answered(reloads=bool(settings.documents)) as asked:
+    heartbeats = Heartbeats()
+    with ExitStack() as stack:
+        supervisors = _supervisors(heartbeats, stack)
+        model = open_model()
+        detect = Detector(model, chosen.detect.confidence, fit=chosen.model.fit)
+        drawing = Drawing(model.labels)
+        runtime = model.interpreter.runtime
+        log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
+        settings.keep()
+        asked = stack.enter_context(signals.answered(reloads=bool(settings.documents)))
         controls, kept = _controls(settings, model.labels, stack)
         with settings.blame("output.outputs"):
             outputs = stack.enter_context(closing(Outputs(chosen.output, drawing, source)))
@@ -61,18 +67,27 @@ def run(
         fit_small_stream(source, detect)
         frames = stack.enter_context(
             frames_of(
-                source, uri.public(chosen.source.uri), shrink=detect.shrink, give_up=chosen.source.give_up
+                source, uri.public(chosen.source.uri), shrink=detect.shrink, give_up=chosen.source.give_up,
+                heartbeats=heartbeats, replaceable=bool(supervisors),
             )
-        )
+        )  # fmt: skip
         newest = frames if isinstance(frames, Newest) else None
-        meter = Meter(
-            chosen.log.every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats
-        )
+        every = logs.interval(chosen.log.every)
+        meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
-        reload = Reload(settings, again, controls, outputs, meter, kept)
+        reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept)
+
+        def unseen(frame: Frame) -> None:
+            for supervisor in supervisors:
+                supervisor.unseen(frame)
+
+        for supervisor in supervisors:
+            reload = supervisor.reloading()(reload)
+            stack.callback(supervisor.close)  # before all others: from now on it ends
         watch(
-            _attentive(frames, asked, reload), detect, [outputs, screen], meter,
-            stop=asked.stop, limit=limit, idle=screen.poll, controls=controls,
+            _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen], meter,
+            stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, unseen=unseen,
+            heartbeats=heartbeats,
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
 
@@ -125,7 +140,7 @@ class Reload:
             exchange = self._outputs.prepare(then.output)
         exchange()
         self._choose(then, hot)
-        self._meter.every = then.log.every
+        self._meter.every = logs.interval(then.log.every)
         self.settings = replace(new, config=then)
         new.keep()
         told = [f"{one.key} = {one.show(one.of(new.config))}" for one in changed if one.key in hot]
@@ -187,6 +202,15 @@ def _controls(settings: Settings, labels: Labels, stack: ExitStack) -> tuple[Con
         log.warning("%s: not taken: %s", kept.path, error)
         controls = Controls(choice, labels, kept.keep)
     return controls, kept
+
+
+def _supervisors(heartbeats: Heartbeats, stack: ExitStack) -> list[Supervisor]:
+    """What tells systemd that the run is alive, closed by `stack`; none where systemd did not start us."""
+    if "NOTIFY_SOCKET" not in os.environ:
+        return []
+    from edge_detect.supervisor import find
+
+    return [stack.enter_context(closing(one)) for one in find(heartbeats)]
 
 
 def _attentive(

@@ -14,6 +14,7 @@ from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
 from edge_detect.errors import SinkError, SourceError
 from edge_detect.frame import Frame
+from edge_detect.heartbeats import Heartbeats
 from edge_detect.labels import Labels
 from edge_detect.meter import Meter
 from edge_detect.newest import Newest
@@ -196,3 +197,34 @@ def test_a_recording_that_was_not_read_to_its_end_is_closed() -> None:
         assert camera.open
 
     assert not camera.open
+
+
+class Beats(Heartbeats):
+    """Keeps who beat, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beaten: list[str] = []
+
+    def beat(self, part: str) -> None:
+        self.beaten.append(part)
+        super().beat(part)
+
+
+def test_inference_and_outputs_tell_that_they_move_with_and_without_a_frame(detect: Detector) -> None:
+    beats = Beats()
+    watch([frame(0), None], detect, [Kept()], Meter(0), stop=threading.Event(), heartbeats=beats)
+
+    assert beats.beaten == ["inference", "outputs"] * 2
+
+
+def test_an_output_that_hangs_is_silent_for_longer_than_the_inference(detect: Detector) -> None:
+    beats, seen = Heartbeats(), []
+
+    class Hanging(Kept):
+        def write(self, scene: Scene) -> None:
+            seen.append(beats.ages())
+
+    watch([frame(0)], detect, [Hanging()], Meter(0), stop=threading.Event(), heartbeats=beats)
+
+    assert seen[0]["outputs"] > seen[0]["inference"]
