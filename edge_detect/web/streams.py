@@ -64,7 +64,8 @@ class LiveSocket(Looking, WebSocketHandler):
         """Greets with everything that the page needs to begin."""
         self.set_nodelay(True)
         self._up = True
-        self._write(json.dumps({"state": self.desk.state.whole()}), binary=False)
+        whole = self.desk.state.whole() | {"guarded": bool(self.session)}
+        self._write(json.dumps({"state": whole}), binary=False)
         self.desk.station.wake()
 
     @property
