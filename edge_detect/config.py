@@ -6,11 +6,13 @@ Schema for editors and this manual are all made from their fields.
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_type_hints
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from typing import Any, Literal, get_origin, get_type_hints
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Web:
     listen: str = _setting(
         "",
         "address of the live page; empty for none",
-        pattern=r"(\[[0-9A-Fa-f:.%\w]+\]|[^\s:\[\]/]+)(:\d{1,5})?",
+        pattern=r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)?(:\d{1,5})?",
         form="HOST:PORT, such as 127.0.0.1:8080",
     )
     token_file: str = _setting("", "file with the token that programs show")
@@ -130,6 +132,15 @@ class Config:
     output: Output = Output()
     web: Web = Web()
     log: Log = Log()
+
+
+def change(base: Config, values: Mapping[str, Any]) -> Config:
+    """`base` with other values under some keys, such as `detect.confidence`."""
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = value
+    return replace(base, **{name: replace(getattr(base, name), **new) for name, new in sections.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,30 +180,52 @@ class Setting:
         return not (value and about.pattern) or re.fullmatch(about.pattern, value) is not None
 
     @property
+    def is_limited(self) -> bool:
+        """Whether its type alone does not say what it may be."""
+        return self.kind in (int, float) or bool(self.about.choices or self.about.form)
+
+    @property
     def expected(self) -> str:
         """What it may be, in words: `a number from 0 to 1`."""
         about = self.about
         if about.choices:
-            return f"one of {', '.join(map(repr, about.choices))}"
+            return f"one of {', '.join(map(write, about.choices))}"
         if self.kind in (int, float):
             number = "a whole number" if self.kind is int else "a number"
             of = f" of {about.unit}" if about.unit else ""
-            return f"{number}{of} from {about.low:g} to {about.high:g}"
-        words = {bool: "true or false", tuple: "a list of texts", str: "a text"}
+            return f"{number}{of} from {about.low:.9g} to {about.high:.9g}"
+        words: dict[type[object], str] = {bool: "true or false", tuple: "a list of texts", str: "a text"}
         return about.form or words[self.kind]
 
 
+@cache
 def sections() -> dict[str, type]:
     """The name and dataclass of each section, in order."""
     hints = get_type_hints(Config)
     return {section.name: hints[section.name] for section in fields(Config)}
 
 
-def settings() -> Iterator[Setting]:
+@cache
+def settings() -> tuple[Setting, ...]:
     """Every setting, in order."""
-    for section, cls in sections().items():
-        hints = get_type_hints(cls)
-        for one in fields(cls):
-            kind = hints[one.name]
-            kind = getattr(kind, "__origin__", kind)
-            yield Setting(section, one.name, kind, one.default, one.metadata["about"])
+    return tuple(one for section, cls in sections().items() for one in _settings_of(section, cls))
+
+
+def _settings_of(section: str, cls: type) -> Iterator[Setting]:
+    hints = get_type_hints(cls)
+    for one in fields(cls):
+        kind = hints[one.name]
+        yield Setting(section, one.name, get_origin(kind) or kind, one.default, one.metadata["about"])
+
+
+def write(value: Any) -> str:
+    """A value in the words of TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(write, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{write(key)} = {write(one)}' for key, one in value.items())}}}"
+    return str(value)

@@ -7,15 +7,14 @@ import binascii
 import hashlib
 import hmac
 import logging
-import os
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
-from pathlib import Path
 
-from edge_detect.errors import ConfigError, InputMissing
+from edge_detect import credentials
+from edge_detect.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -26,36 +25,24 @@ SESSIONS = 64
 MAKE_TOKEN = "(umask 077; python3 -c 'import secrets; print(secrets.token_urlsafe(32))' > web-token)"
 
 
-def read_secret(path: str, name: str, least: int) -> bytes:
+def read_secret(name: str, file: str, least: int) -> bytes:
     """The secret in a file, or in the service's credential of that name; empty without either.
 
     Args:
-        path: Of the file; may be empty.
         name: `web-token` or `web-password`.
+        file: May be empty.
         least: Characters that it must have.
 
     Raises:
-        InputMissing: The file cannot be read.
-        ConfigError: Others may read it, or it is too short.
+        SettingsError: It cannot be read, holds none, or is short enough to be guessed.
     """
-    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
-    credential = Path(folder, name) if folder else None
-    if not path and (credential is None or not credential.is_file()):
-        return b""
-    file = Path(path) if path else credential
-    assert file is not None
-    try:
-        mode, text = file.stat().st_mode, file.read_bytes()[:4096].strip()
-    except OSError as error:
-        raise InputMissing(f"{file}: cannot read the {name}: {error.strerror}") from error
-    # a credential belongs to the service alone, whatever its access list makes of the mode
-    if mode & 0o077 and (not folder or Path(folder).resolve() not in file.resolve().parents):
-        raise ConfigError(f"{file}: expected a file that nobody else may read: chmod 600 {file}")
-    if len(text) < least:
-        raise ConfigError(
-            f"{file}: expected {least} characters or more, got {len(text)}; make one: {MAKE_TOKEN}"
+    secret = (credentials.read(name, file) or "").strip()
+    if secret and len(secret) < least:
+        where = name.replace("-", ".", 1)
+        raise SettingsError(
+            f"{where}_file: expected {least} characters or more, got {len(secret)}; make one: {MAKE_TOKEN}"
         )
-    return text
+    return secret.encode()
 
 
 class Secrets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import threading
 import time
@@ -25,7 +26,7 @@ from edge_detect.web.facts import Facts
 from edge_detect.web.tally import Tally
 
 try:
-    from tornado import httputil, netutil
+    from tornado import httputil
     from tornado.httpserver import HTTPServer
     from tornado.iostream import IOStream
     from tornado.web import Application
@@ -104,6 +105,7 @@ class Web:
 
     Attributes:
         url: Where it can be seen.
+        facts: What it tells of the run.
     """
 
     def __init__(
@@ -123,13 +125,12 @@ class Web:
 
         Raises:
             ConfigError: The address or a secret cannot be, or it would be open to all.
-            InputMissing: The file of a secret cannot be read.
             SinkError: The port cannot be had.
         """
         wanted = address.parse(settings.listen)
         secrets = access.Secrets(
-            access.read_secret(settings.token_file, "web-token", access.TOKEN),
-            access.read_secret(settings.password_file, "web-password", access.PASSWORD),
+            access.read_secret("web-token", settings.token_file, access.TOKEN),
+            access.read_secret("web-password", settings.password_file, access.PASSWORD),
         )
         local = wanted.loopback
         if not local and not secrets:
@@ -137,10 +138,10 @@ class Web:
                 f"--web {wanted}: expected a token, since others can reach this address; make one and name it"
                 f" under [web] token_file: {access.MAKE_TOKEN}"
             )
-        self._sockets = _listen(wanted)
-        at = address.Address(wanted.host, self._sockets[0].getsockname()[1])
+        self._socket = _listen(wanted)
+        at = address.Address(wanted.host, self._socket.getsockname()[1])
         self.url = f"http://{at}/"
-        self._beat, self._facts = beat, facts
+        self._beat, self.facts = beat, facts
         self._tally = Tally()
         self._view = View(controls.labels, settings.quality, self._tally.stages["encode"])
         self._station = Station(settings.fps)
@@ -157,14 +158,14 @@ class Web:
     def write(self, scene: Scene) -> None:
         if self._error:
             raise SinkError(f"live page: {self._error}") from self._error
-        timing, live = self._facts.timing(), self._facts.newest is not None
+        timing, live = self.facts.timing(), self.facts.newest is not None
         self._tally.add(scene, timing, live=live)
         self._station.publish(Shot(scene, timing, self._view, live=live, paused=False))
 
     def show(self, frame: Frame) -> None:
         """Takes a frame that nobody looked at, since the run is paused."""
         self._state.shown = time.monotonic()
-        scene, live = Scene(frame, detections.none()), self._facts.newest is not None
+        scene, live = Scene(frame, detections.none()), self.facts.newest is not None
         self._station.publish(Shot(scene, Timing(), self._view, live=live, paused=True))
 
     def close(self) -> None:
@@ -180,8 +181,7 @@ class Web:
         except Exception as error:  # noqa: BLE001 carried to the loop, which raises it
             self._error = error
         finally:
-            for one in self._sockets:
-                one.close()
+            self._socket.close()
 
     async def _serve(self) -> None:
         # forms of many parts are never wanted here, and reading them has a history of flaws
@@ -196,7 +196,8 @@ class Web:
             body_timeout=PATIENCE,
         )
         self._station.attach(self._loop)
-        door.add_sockets(self._sockets)
+        self._door = door
+        door.add_socket(self._socket)
         look: asyncio.Future[None] = self._loop.create_future()
         look.set_result(None)
         for second in count():
@@ -215,12 +216,14 @@ class Web:
             await asyncio.wait_for(door.close_all_connections(), 2)
 
 
-def _listen(wanted: address.Address) -> list[socket.socket]:
-    """Listening sockets whose connections hold little back, so that what arrives is fresh."""
+def _listen(wanted: address.Address) -> socket.socket:
+    """A listening socket whose connections hold little back, so that what arrives is fresh."""
     try:
-        sockets = netutil.bind_sockets(wanted.port, wanted.host, backlog=64)
+        family = socket.getaddrinfo(wanted.host, wanted.port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.create_server((wanted.host, wanted.port), family=family, backlog=64)
     except OSError as error:
-        raise SinkError(f"--web {wanted}: cannot listen: {error.strerror}; name another port") from error
-    for one in sockets:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    return sockets
+        reason = os.strerror(error.errno or 0)
+        raise SinkError(f"--web {wanted}: cannot listen: {reason}; name another port") from error
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    listening.setblocking(False)
+    return listening
