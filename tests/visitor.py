@@ -92,7 +92,7 @@ class Site:
         given: dict[str, str | None] = {"Host": host}
         if method == "POST":
             given |= {
-                "Origin": f"http://{host}", "Content-Type": "application/json",
+                "Origin": f"http://{host}", "Content_Type": "application/json",
                 "X_Requested_With": "edge-detect", "Content_Length": str(len(body)),
             }  # fmt: skip
         given |= headers
@@ -165,9 +165,12 @@ def parsed(data: bytes) -> Answer:
 def frame_of(payload: bytes, opcode: int = 1) -> bytes:
     """A WebSocket frame of a client, masked."""
     n, mask = len(payload), os.urandom(4)
-    size = bytes([0x80 | n]) if n < 126 else bytes([0x80 | 126]) + n.to_bytes(2, "big")
-    if n > 65535:
-        size = bytes([0x80 | 127]) + n.to_bytes(8, "big")
+    if n < 126:
+        size = bytes([0x80 | n])
+    else:
+        size = (
+            bytes([0x80 | 126]) + n.to_bytes(2, "big") if n < 65536 else bytes([0xFF]) + n.to_bytes(8, "big")
+        )
     masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
     return bytes([0x80 | opcode]) + size + mask + masked
 

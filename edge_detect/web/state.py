@@ -149,5 +149,5 @@ class State:
         if now.confidence != before.confidence:
             self.events.add("settings", f"Threshold is {now.confidence:.0%}")
         if now.classes != before.classes:
-            names = f"{len(now.classes)} classes" if now.classes else "all classes"
-            self.events.add("settings", f"Looking for {names}")
+            names = ", ".join(now.classes) if len(now.classes) <= 3 else f"{len(now.classes)} classes"
+            self.events.add("settings", f"Looking for {names or 'all classes'}")

@@ -150,7 +150,9 @@ def test_a_snapshot_is_the_newest_frame(pages: Callable[..., Site]) -> None:
     assert decoded(plain.body).std() < 2 < 10 < decoded(drawn.body).std()
 
 
-def test_one_viewer_more_than_there_is_room_for_is_told_when_to_come_again(pages: Callable[..., Site]) -> None:
+def test_one_viewer_more_than_there_is_room_for_is_told_when_to_come_again(
+    pages: Callable[..., Site],
+) -> None:
     site = pages(viewers=2)
     links = [site.socket() for _ in range(3)]
     mjpeg = site.ask("/stream.mjpg")
@@ -188,6 +190,7 @@ def test_more_connections_than_there_is_room_for_are_closed(
     monkeypatch.setattr(server, "CONNECTIONS", 3)
     site = pages()
     assert site.ask("/readyz").status == 503
+    wait_until(lambda: site.web._door._peers.total() == 0)
     links = [site.connect() for _ in range(3)]
     wait_until(lambda: site.web._door._peers.total() == 3)
     refused = site.ask("/healthz")
@@ -235,9 +238,7 @@ def test_a_thread_that_breaks_is_told_by_the_loop(pages: Callable[..., Site]) ->
     def beat() -> None:
         raise OSError("the card is gone")
 
-    web = server.Web(
-        config.Web(listen="127.0.0.1:0"), Controls(Choice(0.2), visitor.LABELS), Facts(), beat
-    )
+    web = server.Web(config.Web(listen="127.0.0.1:0"), Controls(Choice(0.2), visitor.LABELS), Facts(), beat)
     web._thread.join(5)
 
     with pytest.raises(SinkError, match=r"^live page: the card is gone$"):
@@ -299,9 +300,7 @@ def test_a_bad_secret_is_told_without_its_text(
     assert not text or text not in str(told.value)
 
 
-def test_nothing_is_logged_of_who_asks(
-    pages: Callable[..., Site], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_nothing_is_logged_of_who_asks(pages: Callable[..., Site], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     site = pages()
     site.ask("/nothing?token=abc")
