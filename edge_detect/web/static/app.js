@@ -336,7 +336,7 @@ function showState() {
   }
 }
 
-let told = "", toldAt = 0;
+let told = "", toldAt = -Infinity;
 function summarize() {
   const now = performance.now();
   const things = Object.entries(counts).map(([name, n]) => many(n, name));
