@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edge_detect.sources import Source
     from edge_detect.state import Kept
     from edge_detect.supervisor import Supervisor
+    from edge_detect.web.server import Web
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def run(
         window = chosen.output.display and not chosen.output.headless
         screen = Screen((lambda: open_window(drawing, asked.stop.set)) if window else None)
         stack.enter_context(closing(screen))
+        page = _page(settings, controls, detect, heartbeats, stack)
         fit_small_stream(source, detect)
         frames = stack.enter_context(
             frames_of(
@@ -72,6 +74,8 @@ def run(
             )
         )  # fmt: skip
         newest = frames if isinstance(frames, Newest) else None
+        for each in page:
+            each.facts.newest = newest
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
@@ -80,16 +84,40 @@ def run(
         def unseen(frame: Frame) -> None:
             for supervisor in supervisors:
                 supervisor.unseen(frame)
+            for each in page:
+                each.show(frame)
 
         for supervisor in supervisors:
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
         watch(
-            _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen], meter,
+            _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen, *page], meter,
             stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, unseen=unseen,
             heartbeats=heartbeats,
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
+
+
+def _page(
+    settings: Settings, controls: Controls, detect: Detector, heartbeats: Heartbeats, stack: ExitStack
+) -> list[Web]:
+    """The live page, where the settings ask for one; nothing of it is imported without."""
+    chosen, model = settings.config, detect.model
+    if not chosen.web.listen:
+        return []
+    from edge_detect.web.facts import Facts
+    from edge_detect.web.server import Web
+
+    facts = Facts(
+        model.file.path.name,
+        model.file.sha256,
+        model.interpreter.runtime,
+        uri.public(chosen.source.uri),
+        lambda: detect.timing,
+    )
+    with settings.blame("web.listen"):
+        page = Web(chosen.web, controls, facts, heartbeats.expect("web"))
+    return [stack.enter_context(closing(page))]
 
 
 class Reload:
