@@ -72,18 +72,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Runs until the source ends, the limit is reached or somebody stops it."""
-    from edge_detect import uri
+    from edge_detect import store, uri
     from edge_detect.detector import Detector
     from edge_detect.meter import Meter
+    from edge_detect.model import open_model
     from edge_detect.newest import Newest
     from edge_detect.pipeline import frames_of, watch
     from edge_detect.sources import open_source
 
     place = arguments.source_of(options)
-    arguments.model_path(options)  # a missing model is told before cameras are looked for
+    path, names = arguments.model_files(
+        options.model, options.labels
+    )  # a missing model is told before cameras are looked for
     source = open_source(place)
-    model = arguments.open_model(options)
+    on_trial = store.began(path)
+    model = open_model(path, names, options.threads)
     detect = Detector(model, options.confidence, fit=options.fit)
+    if on_trial:  # before the camera, so that one which is away is not held against the model
+        detect.try_out()
+        store.proved(path)
     drawing = Drawing(model.labels)
     name = uri.public(place)
     runtime = model.interpreter.runtime
