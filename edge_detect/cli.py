@@ -20,6 +20,7 @@ COMMANDS = {
     "run": ("edge_detect.commands.run", "watch a source until told to stop (implied)"),
     "detect": ("edge_detect.commands.detect", "pictures in, boxes out"),
     "inspect": ("edge_detect.commands.inspect", "what a model file is, and how it will be read"),
+    "config": ("edge_detect.commands.config", "write, check and show the settings of a run"),
     "doctor": ("edge_detect.commands.doctor", "is the camera there, is the model sound, what to fix"),
     "bench": ("edge_detect.commands.bench", "speed of a model and of the whole loop on this machine"),
     "models": ("edge_detect.commands.models", "list, download, install, check and roll back detectors"),
@@ -41,7 +42,8 @@ examples:
   edge-detect inspect model.tflite
 
 exit codes:
-  0 done   1 broke   2 asked wrongly   66 input missing   69 source or server lost   74 disk   130 interrupted
+  0 done   1 broke   2 asked wrongly   66 input missing   69 source or server lost   74 disk   78 settings
+  130 interrupted
 """
 
 
@@ -172,10 +174,11 @@ def _obey(words: list[str]) -> int:
 
 
 def _fail(error: Exception, message: str, code: int = 1) -> int:
-    """Tells the error in one line, or in full to who debugs."""
+    """Tells the error in one line, one for each mistake in settings, or in full to who debugs."""
     if os.environ.get("EDGE_DETECT_DEBUG"):
         raise error
-    sys.stderr.write(f"edge-detect: error: {message}\n")
+    for line in message.splitlines():
+        sys.stderr.write(f"edge-detect: error: {line}\n")
     return code
 
 

@@ -1,7 +1,6 @@
-"""Durable: files that are whole whenever the power fails, and locks between processes.
+"""Durable: files that a power cut leaves whole, the new one or the old one; locks between processes.
 
-What root writes into the folder of a service belongs to the user of that service, and root follows
-no link that this user may have laid there.
+What root writes into the folder of a service belongs to the user of that service.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,21 +16,23 @@ from pathlib import Path
 
 from edge_detect.errors import SinkError
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
 
 def write(path: Path, data: bytes) -> None:
-    """Puts a file in its place, whole or not at all. Writers of one file hold a lock.
+    """Replaces a file at once and for good; its permissions are kept.
+
+    On return the data is on the disk. After a power cut in between, the file is the old one.
 
     Raises:
-        SinkError: It cannot be written.
+        SinkError: It cannot be written; the old file is untouched.
     """
-    draft = path.with_name(f".{path.name}")  # one name: what a killed writer left is overwritten
-    with told(path):
+    draft = path.with_name(f".{path.name}.part")  # one name: what a killed writer left is overwritten
+    with _told(path):
         draft.unlink(missing_ok=True)
         try:
-            with os.fdopen(os.open(draft, _NEW), "wb") as file:
-                _hand_over(file.fileno(), path.parent, 0o644)
+            with open(draft, "xb") as file:
+                with contextlib.suppress(FileNotFoundError):
+                    os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+                _hand_over(file.fileno(), path.parent)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -42,57 +44,57 @@ def write(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder, and those above it, that others may enter whatever the umask.
+    """Makes a folder, and those above it.
 
     Raises:
         SinkError: It cannot be made.
     """
-    with told(path):
+    with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             path.mkdir()
         except FileExistsError:
-            if path.is_symlink() or not path.is_dir():
+            if not path.is_dir():
                 raise
             return
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            _hand_over(handle, path.parent, 0o755)
+            _hand_over(handle, path.parent)
         finally:
             os.close(handle)
         _sync(path.parent)
 
 
 def remove_folder(path: Path, first: str = "") -> None:
-    """Deletes a folder of files, one of them before the others.
+    """Deletes a folder of files, if it is there; one of them before the others.
 
     Raises:
         SinkError: Something in it cannot be deleted.
     """
-    with told(path):
-        (path / first).unlink(missing_ok=True) if first else None
-        for file in path.iterdir() if path.is_dir() else ():
+    with _told(path), contextlib.suppress(FileNotFoundError):
+        if first:
+            (path / first).unlink(missing_ok=True)
+        for file in path.iterdir():
             file.unlink()
-        with contextlib.suppress(FileNotFoundError):
-            path.rmdir()
+        path.rmdir()
 
 
 @contextmanager
 def locked(path: Path, wait: float = 0.0) -> Iterator[None]:
-    """Holds the lock file `path`; the system lets go of it when the process ends, however it does.
+    """Holds a lock file; the system lets go of it when the process ends, however it does.
 
     Args:
         path: Made when it is missing; its folder is there.
         wait: Seconds to wait for another process.
 
     Raises:
-        SinkError: Another process has it, or it cannot be made.
+        SinkError: Another process holds it, or it cannot be made.
     """
-    with told(path):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with _told(path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
-        with told(path):
-            _hand_over(handle, path.parent, 0o644)
+        with _told(path):
+            _hand_over(handle, path.parent)
         end = time.monotonic() + wait
         while not _lock(handle):
             if time.monotonic() >= end:
@@ -111,30 +113,24 @@ def _lock(handle: int) -> bool:
     return True
 
 
-@contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Tells an error of the disk in one line.
+def _hand_over(handle: int, folder: Path) -> None:
+    """Gives an open file that root made to the owner of a folder."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(handle, owner.st_uid, owner.st_gid)
 
-    Raises:
-        SinkError: In its place.
-    """
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise SinkError(f"{path}: cannot write: {error.strerror}") from error
 
 
-def _hand_over(handle: int, folder: Path, mode: int) -> None:
-    """Gives an open file to the owner of a folder, which matters when root made it."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.fchown(handle, owner.st_uid, owner.st_gid)
-    if os.fstat(handle).st_uid == os.geteuid() or os.geteuid() == 0:
-        os.fchmod(handle, mode)
-
-
 def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Makes the name of a file as durable as its content."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -2,6 +2,7 @@
 
     EdgeDetectError
     ├── ConfigError (ValueError)         a setting or an argument is wrong            exit 2
+    │   └── SettingsError                settings files or environment are wrong      exit 78
     ├── DependencyError (ImportError)    a feature needs a package that is missing    exit 1
     ├── SourceError (OSError)            camera, file or stream cannot be read        exit 1
     │   └── SourceLost                   a camera that is to stay went away           exit 69
@@ -11,7 +12,7 @@
     ├── DatasetError (ValueError)        a training set contradicts itself            exit 1
     └── InputMissing (OSError)           a named file is not there or not readable    exit 66
 
-The codes above 2 are those of sysexits.h: EX_NOINPUT, EX_UNAVAILABLE, EX_IOERR.
+The codes above 2 are those of sysexits.h: EX_NOINPUT, EX_UNAVAILABLE, EX_IOERR, EX_CONFIG.
 """
 
 
@@ -25,6 +26,12 @@ class ConfigError(EdgeDetectError, ValueError):
     """A setting or an argument is wrong; the writer of the settings mends it."""
 
     exit_code = 2
+
+
+class SettingsError(ConfigError):
+    """Settings files or environment are wrong: all mistakes, a line each; a restart mends nothing."""
+
+    exit_code = 78
 
 
 class DependencyError(EdgeDetectError, ImportError):

@@ -24,7 +24,11 @@ AGES = 10_000  # of the last frames are kept: an interval may be without end
 
 
 class Meter:
-    """Collects what the loop tells and logs a health line now and then."""
+    """Collects what the loop tells and logs a health line now and then.
+
+    Attributes:
+        every: Seconds between two lines; 0 for none.
+    """
 
     def __init__(
         self,
@@ -42,7 +46,7 @@ class Meter:
             drawing: Seconds spent on drawing so far.
             stats: A CSV file that gets every line as a row; empty for none.
         """
-        self._every, self._newest, self._drawing = every, newest, drawing
+        self.every, self._newest, self._drawing = every, newest, drawing
         self._table = _open_table(stats) if stats else None
         self._begin()
 
@@ -67,12 +71,12 @@ class Meter:
         self._frames += 1
         if self._newest:
             self._ages.append(now - output - frame.time)
-        if self._every and now - self._since >= self._every:
+        if self.every and now - self._since >= self.every:
             self.report()
 
     def tick(self) -> None:
         """To be called while no frame comes, so that the line comes all the same."""
-        if self._every and time.monotonic() - self._since >= self._every:
+        if self.every and time.monotonic() - self._since >= self.every:
             self.report()
 
     def report(self) -> Health:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import cast
 
+from edge_detect.controls import Controls
+from edge_detect.detections import Detections
 from edge_detect.detector import Detector
 from edge_detect.frame import Frame
 from edge_detect.meter import Meter
@@ -50,6 +52,8 @@ def watch(
     stop: threading.Event,
     limit: int = 0,
     idle: Callable[[], None] = lambda: None,
+    controls: Controls | None = None,
+    unseen: Callable[[Frame], None] = lambda frame: None,
 ) -> int:
     """Looks at one frame after another and hands each scene to every sink.
 
@@ -61,6 +65,8 @@ def watch(
         stop: Ends the loop when it is set.
         limit: Ends the loop after so many frames; 0 for never.
         idle: Called when no frame came.
+        controls: Choose what is detected, and whether; all that the detector finds without any.
+        unseen: Gets each frame that is not looked at, while the controls say pause.
 
     Returns:
         How many frames were looked at.
@@ -75,8 +81,13 @@ def watch(
             idle()
             meter.tick()
             continue
+        if controls and controls.choice.paused:
+            unseen(frame)
+            meter.tick()
+            asked = clock()
+            continue
         got = clock()
-        scene = Scene(frame, detect(frame))
+        scene = Scene(frame, _look(frame, detect, controls))
         found = clock()
         for sink in sinks:
             sink.write(scene)
@@ -87,3 +98,10 @@ def watch(
             break
         asked = done
     return count
+
+
+def _look(frame: Frame, detect: Detector, controls: Controls | None) -> Detections:
+    if controls is None:
+        return detect(frame)
+    detect.confidence = controls.choice.confidence  # what is below it is not even decoded
+    return controls(detect(frame))

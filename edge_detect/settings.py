@@ -42,7 +42,7 @@ def build(cls: type[T], values: Mapping[str, str], where: str) -> T:
 
 def _convert(text: str, kind: type, where: str) -> Any:
     try:
-        return _PARSERS[kind](text)
+        return PARSERS[kind](text)
     except (ValueError, KeyError) as error:
         raise ConfigError(f"{where}: expected {kind.__name__}, got '{text}'") from error
 
@@ -58,7 +58,7 @@ def _finite(text: str) -> float:
     return value
 
 
-_PARSERS: dict[type, Callable[[str], Any]] = {
+PARSERS: dict[type, Callable[[str], Any]] = {
     bool: lambda text: _WORDS[text.lower()],
     int: int,
     float: _finite,

@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from pathlib import Path
 from edge_detect import durable
 from edge_detect.errors import ConfigError, EdgeDetectError, SinkError
 from edge_detect.lazy import suggest
+from edge_detect.places import models_folder
 
 log = logging.getLogger(__name__)
 
@@ -37,21 +37,6 @@ STARTS = 2
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY = re.compile(rf"({NAME.pattern})-[0-9a-f]{{12}}")
-
-
-def folder() -> Path:
-    """Where models are installed.
-
-    For a service what systemd's StateDirectory= gives it; for root the same place, so that an
-    administrator installs what the service runs; for a user the user's own.
-    """
-    service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if service:
-        return Path(service) / "models"
-    if os.geteuid() == 0:
-        return Path("/var/lib/edge-detect/models")
-    home = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-    return Path(home) / "edge-detect" / "models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +71,7 @@ class Installed:
     @property
     def model(self) -> Path:
         """The model file."""
-        return folder() / self.key / f"{self.name}.tflite"
+        return models_folder() / self.key / f"{self.name}.tflite"
 
     @property
     def labels(self) -> Path | None:
@@ -131,8 +116,8 @@ class State:
 
 def installed() -> Iterator[tuple[str, Installed | None]]:
     """Key and manifest of each installed model; None for a manifest that cannot be read."""
-    if folder().is_dir():
-        for place in sorted(folder().iterdir()):
+    if models_folder().is_dir():
+        for place in sorted(models_folder().iterdir()):
             if _KEY.fullmatch(place.name) and (place / "manifest.json").exists():
                 yield place.name, find(place.name)
 
@@ -140,7 +125,7 @@ def installed() -> Iterator[tuple[str, Installed | None]]:
 def find(key: str) -> Installed | None:
     """The manifest of a model; None when it is not there or cannot be read."""
     try:
-        data = json.loads((folder() / key / "manifest.json").read_bytes())
+        data = json.loads((models_folder() / key / "manifest.json").read_bytes())
         manifest = Installed(**data | {"input": tuple(data["input"])})
         return manifest if manifest.key == key else None
     except (OSError, ValueError, KeyError, TypeError):
@@ -174,7 +159,7 @@ def began(path: Path) -> bool:
     Nothing is noted for a file that is not in the store.
     """
     key = path.parent.name
-    if path.parent.parent != folder() or key not in read_state().trials:
+    if path.parent.parent != models_folder() or key not in read_state().trials:
         return False
     _change_trials(lambda trials: trials | {key: trials.get(key, 0) + 1})
     return True
@@ -215,7 +200,7 @@ def install(name: str, data: bytes, labels: bytes, origin: str) -> Installed:
     if not NAME.fullmatch(name):
         raise ConfigError(f"model name '{name}': expected letters, digits, '.', '_', '-', at most 64")
     sha256, labels_sha256 = digest(data), digest(labels) if labels else ""
-    place = folder() / key_of(name, sha256, labels_sha256)
+    place = models_folder() / key_of(name, sha256, labels_sha256)
     manifest = find(place.name)
     if manifest is None or manifest.fault:
         try:
@@ -255,7 +240,7 @@ def activate(manifest: Installed) -> None:
 
 def _sweep() -> None:
     """Removes what came of downloads, and what installations that were killed have left."""
-    for place in folder().iterdir():
+    for place in models_folder().iterdir():
         if place.name == "partial" or (_KEY.fullmatch(place.name) and not (place / "manifest.json").exists()):
             durable.remove_folder(place)
 
@@ -299,13 +284,13 @@ def remove(name: str) -> str:
             raise ConfigError(f"model {key} is the active one: edge-detect models rollback, then remove it")
         previous = "" if key == state.previous else state.previous
         _write_state(State(state.active, previous, _without(state.trials, key)))
-        durable.remove_folder(folder() / key, "manifest.json")
+        durable.remove_folder(models_folder() / key, "manifest.json")
     return key
 
 
 def partial() -> Path:
     """The folder of downloads that are not whole."""
-    place = folder() / "partial"
+    place = models_folder() / "partial"
     durable.make_folder(place)
     return place
 
@@ -322,14 +307,14 @@ def locked(name: str, wait: float = 0.0) -> Iterator[None]:
     Raises:
         SinkError: Another process has it for longer than `wait` seconds, or the store cannot be written.
     """
-    durable.make_folder(folder())
-    with durable.locked(folder() / f"{name}.lock", wait):
+    durable.make_folder(models_folder())
+    with durable.locked(models_folder() / f"{name}.lock", wait):
         yield
 
 
 def read_state() -> State:
     """The state; of a damaged one what can be told from the manifests."""
-    path = folder() / "state.json"
+    path = models_folder() / "state.json"
     try:
         data = json.loads(path.read_bytes())
         trials = {str(key): int(starts) for key, starts in data["trials"].items()}
@@ -347,4 +332,4 @@ def read_state() -> State:
 
 
 def _write_state(state: State) -> None:
-    durable.write(folder() / "state.json", json.dumps(asdict(state)).encode())
+    durable.write(models_folder() / "state.json", json.dumps(asdict(state)).encode())

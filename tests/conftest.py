@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+HOME = {"CONFIGURATION_DIRECTORY": "etc", "XDG_CONFIG_HOME": "user", "XDG_STATE_HOME": "state",
+        "XDG_DATA_HOME": "data"}  # fmt: skip
 SHARED = ROOT.parent / "shared"
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
@@ -38,12 +41,25 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache folder of this run of the tests; the user's own is left alone."""
+    """The cache folder of this run of the tests; the user's own is left alone, and so are settings and state."""
     home = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(home))
-        patch.delenv("CACHE_DIRECTORY", raising=False)
+        for name in [name for name in os.environ if name.startswith("EDGE_DETECT_")]:
+            patch.delenv(name)
+        for name in ("CACHE_DIRECTORY", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"):
+            patch.delenv(name, raising=False)
+        for name in ("XDG_CACHE_HOME", *HOME):
+            folder = home if name == "XDG_CACHE_HOME" else tmp_path_factory.mktemp(name.lower())
+            patch.setenv(name, str(folder))
         yield home
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the settings of a machine in `etc`, those of a user in `user`, `state`, and models in `data`."""
+    for name, folder in HOME.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    return tmp_path
 
 
 @pytest.fixture

@@ -12,7 +12,19 @@ from program import run
 import edge_detect
 from edge_detect.cli import main
 
-COMMANDS = ("run", "detect", "inspect", "doctor", "bench", "dataset", "evaluate", "train", "convert")
+COMMANDS = (
+    "run",
+    "detect",
+    "inspect",
+    "config",
+    "doctor",
+    "bench",
+    "models",
+    "dataset",
+    "evaluate",
+    "train",
+    "convert",
+)
 HEAVY = {"numpy", "cv2", "imutils", "psutil", "pygame", "picamera2", "ai_edge_litert", "tflite_runtime"}
 HEAVY |= {"keras", "tensorflow", "ai_edge_quantizer", "pycocotools", "matplotlib", "flatbuffers"}
 MODEL = ("-m --model", "-l --labels")
@@ -20,12 +32,14 @@ RUNNING = (*MODEL, "-c --confidence", "--threads", "--fit")
 OPTIONS = {
     "run": (
         *RUNNING, "-s --source", "--frames", "--give-up", "--display", "--headless", "-o --output", "--json",
-        "--snapshots", "--log-every", "--stats",
+        "--snapshots", "--log-every", "--stats", "--config", "--classes", "--web", "--log-format",
     ),
+    "config": ("init", "check", "show", "schema"),
     "detect": (*RUNNING, "--json", "-o --output"),
     "inspect": ("-l --labels", "-i --image", "--json"),
     "doctor": (*MODEL, "--json"),
     "bench": (*RUNNING, "-s --source", "--rounds", "--starts", "--json"),
+    "models": ("list", "pull", "install", "verify", "rollback", "remove"),
     "dataset": ("check", "describe", "convert", "sheet", "split"),
     "evaluate": (
         *MODEL, "--threads", "--fit", "--data", "--images", "--classes", "--limit", "--json", "--curves",
@@ -76,7 +90,7 @@ def test_help_of_the_program_names_every_command_and_exit_code(word: str) -> Non
     text = run(word).stdout
 
     assert [name for name in COMMANDS if f"\n  {name} " not in text] == []
-    assert all(f" {code} " in text for code in (0, 1, 2, 66, 69, 74, 130))
+    assert all(f" {code} " in text for code in (0, 1, 2, 66, 69, 74, 78, 130))
 
 
 @pytest.mark.parametrize("word", ["--version", "-V"])

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_detect import config, layers
 from edge_detect.errors import ConfigError, InputMissing
 
 if TYPE_CHECKING:
@@ -84,15 +85,33 @@ def open_model(options: argparse.Namespace) -> Model:
     return model.open_model(*model_files(options.model, options.labels), options.threads)
 
 
-def source_of(options: argparse.Namespace) -> str:
-    """The source that was named by option or by position.
+def open_tried(path: Path, labels: Path | None, threads: int) -> Model:
+    """The model of a run, ready; one that was installed lately has looked at a picture, or is rolled back.
+
+    It does so before there is a camera: that one is away is not the model's fault.
+    """
+    from edge_detect import model, store
+
+    on_trial = store.began(path)
+    opened = model.open_model(path, labels, threads)
+    if on_trial:
+        from edge_detect.detector import Detector
+
+        Detector(opened).try_out()
+        store.proved(path)
+    return opened
+
+
+def source_of(options: argparse.Namespace) -> str | None:
+    """The source that was named by option or by position; None without any.
 
     Raises:
         ConfigError: Two different ones.
     """
     if options.source and options.place and options.source != options.place:
         raise ConfigError(f"two sources: '{options.place}' and --source '{options.source}', expected one")
-    return str(options.source or options.place or "auto")
+    place: str | None = options.source or options.place
+    return place
 
 
 def prepare_workshop() -> None:
@@ -133,6 +152,19 @@ def share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got '{text}'")
     return value
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`person,car` taken apart."""
+    return layers.split(text)
+
+
+def address(text: str) -> str:
+    """HOST:PORT."""
+    (listen,) = (one for one in config.settings() if one.key == "web.listen")
+    if not text or not listen.fits(text) or text.partition(":")[0] in ("csi", "rpicam"):
+        raise argparse.ArgumentTypeError(f"expected {listen.expected}, got '{text}'")
+    return text
 
 
 def seconds(text: str) -> float:

@@ -86,11 +86,11 @@ def _entries(options: argparse.Namespace) -> tuple[Path, dict[str, Entry]]:
 
 def _list(options: argparse.Namespace) -> int:
     """Every model, the active one marked."""
-    from edge_detect import store
+    from edge_detect.places import models_folder
 
     rows = list(_rows(*_entries(options)))
     if options.json:
-        print(json.dumps({"folder": str(store.folder()), "models": rows}))
+        print(json.dumps({"folder": str(models_folder()), "models": rows}))
         return 0
     print(f"  {'name':<28} {'MB':>5} {'input':>9} {'AP50':>6}  {'layout':<20} {'licence':<12} state")
     for row in rows:

@@ -1,0 +1,209 @@
+"""Running: a run from one Config, part of which can be changed while it lasts."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from edge_detect import config, signals, uri
+from edge_detect.config import Config
+from edge_detect.controls import Choice, Controls
+from edge_detect.detector import Detector
+from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
+from edge_detect.layers import Settings, show
+from edge_detect.meter import Meter
+from edge_detect.newest import Newest
+from edge_detect.outputs import Drawing, Outputs, Screen, open_window, wanted
+from edge_detect.pipeline import frames_of, watch
+from edge_detect.sources import open_source, wants_small
+
+if TYPE_CHECKING:
+    from edge_detect.frame import Frame
+    from edge_detect.labels import Labels
+    from edge_detect.model import Model
+    from edge_detect.sources import Source
+    from edge_detect.state import Kept
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    settings: Settings, open_model: Callable[[], Model], again: Callable[[], Settings], limit: int = 0
+) -> int:
+    """Runs until the source ends, the limit is reached or somebody stops it; the exit code.
+
+    Args:
+        settings: What to do.
+        open_model: Gives the model that the settings name.
+        again: Reads the settings anew, for SIGHUP.
+        limit: Frames to look at; 0 for no limit.
+    """
+    chosen = settings.config
+    with settings.blame("source.uri"):
+        source = open_source(chosen.source.uri)
+    model = open_model()
+    detect = Detector(model, chosen.detect.confidence, fit=chosen.model.fit)
+    drawing = Drawing(model.labels)
+    runtime = model.interpreter.runtime
+    log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
+    settings.keep()
+    with ExitStack() as stack, signals.answered(reloads=bool(settings.documents)) as asked:
+        controls, kept = _controls(settings, model.labels, stack)
+        with settings.blame("output.outputs"):
+            outputs = stack.enter_context(closing(Outputs(chosen.output, drawing, source)))
+        window = chosen.output.display and not chosen.output.headless
+        screen = Screen((lambda: open_window(drawing, asked.stop.set)) if window else None)
+        stack.enter_context(closing(screen))
+        fit_small_stream(source, detect)
+        frames = stack.enter_context(
+            frames_of(
+                source, uri.public(chosen.source.uri), shrink=detect.shrink, give_up=chosen.source.give_up
+            )
+        )
+        newest = frames if isinstance(frames, Newest) else None
+        meter = Meter(
+            chosen.log.every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats
+        )
+        stack.enter_context(closing(meter))
+        reload = Reload(settings, again, controls, outputs, meter, kept)
+        watch(
+            _attentive(frames, asked, reload), detect, [outputs, screen], meter,
+            stop=asked.stop, limit=limit, idle=screen.poll, controls=controls,
+        )  # fmt: skip
+    return 130 if asked.signal == signal.SIGINT else 0
+
+
+class Reload:
+    """Reads the settings again and changes what can be changed in a run: all of it, or nothing.
+
+    Attributes:
+        settings: Those that hold in the run.
+        done: Times that it worked.
+        refused: Times that there was a mistake.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        again: Callable[[], Settings],
+        controls: Controls,
+        outputs: Outputs,
+        meter: Meter,
+        kept: Kept | None = None,
+    ) -> None:
+        self.settings = settings
+        self.done = self.refused = 0
+        self._again, self._kept = again, kept
+        self._controls, self._outputs, self._meter = controls, outputs, meter
+
+    def __call__(self) -> None:
+        """Does so, and tells what has changed, what needs a restart, and all mistakes."""
+        try:
+            self._change(self._again())
+        except EdgeDetectError as error:
+            self.refused += 1
+            for line in str(error).splitlines():
+                log.error("settings not changed: %s", line)
+        else:
+            self.done += 1
+
+    def _change(self, new: Settings) -> None:
+        old = self.settings.config
+        changed = [one for one in config.settings() if one.of(new.config) != one.of(old)]
+        hot = {one.key: one.of(new.config) for one in changed if one.about.reload == "hot"}
+        then = config.change(old, hot)
+        examine(new)
+        with new.blame("detect.classes"):
+            Controls(choice_of(then), self._controls.labels)  # refuses what cannot be
+        with new.blame("output.outputs"):
+            exchange = self._outputs.prepare(then.output)
+        exchange()
+        self._choose(then, hot)
+        self._meter.every = then.log.every
+        self.settings = replace(new, config=then)
+        new.keep()
+        told = [f"{one.key} = {show(one, one.of(new.config))}" for one in changed if one.key in hot]
+        log.info("settings read again: %s", ", ".join(told) or "nothing to change")
+        if waiting := [one.key for one in changed if one.key not in hot]:
+            log.warning("settings that need a restart: %s", ", ".join(waiting))
+
+    def _choose(self, then: Config, hot: Mapping[str, Any]) -> None:
+        """Changes the controls where the settings have changed; what the page chose stays elsewhere."""
+        if self._kept:
+            self._kept.settings = choice_of(then)
+        given = {key.partition(".")[2]: value for key, value in hot.items() if key.startswith("detect.")}
+        if given:
+            self._controls.change(**given)
+
+
+def examine(settings: Settings) -> None:
+    """Checks what only sources and outputs themselves can tell of the settings.
+
+    Raises:
+        ConfigError: All mistakes, a line each.
+    """
+    chosen = settings.config
+    mistakes: list[ConfigError] = []
+    checks: dict[str, Callable[[], object]] = {
+        "source.uri": lambda: chosen.source.uri == "auto" or open_source(chosen.source.uri),
+        "output.outputs": lambda: wanted(chosen.output),
+    }
+    for key, check in checks.items():
+        try:
+            with settings.blame(key):
+                check()
+        except InputMissing:
+            pass  # it may be there when it is needed
+        except ConfigError as error:
+            mistakes.append(error)
+    if mistakes:
+        raise type(mistakes[0])("\n".join(map(str, mistakes)))
+
+
+def choice_of(chosen: Config) -> Choice:
+    """What the controls begin with."""
+    return Choice(chosen.detect.confidence, chosen.detect.classes)
+
+
+def _controls(settings: Settings, labels: Labels, stack: ExitStack) -> tuple[Controls, Kept | None]:
+    """What a person may change; a page's changes are kept for the next start."""
+    choice = choice_of(settings.config)
+    with settings.blame("detect.classes"):
+        controls = Controls(choice, labels)
+    if not settings.config.web.listen:
+        return controls, None  # nobody can change them, nor see that they were changed
+    from edge_detect.state import Kept
+
+    kept = stack.enter_context(closing(Kept(choice, fixed=settings.fixed("detect"))))
+    try:
+        controls = Controls(kept.choice, labels, kept.keep)
+    except ConfigError as error:  # kept for another model
+        log.warning("%s: not taken: %s", kept.path, error)
+        controls = Controls(choice, labels, kept.keep)
+    return controls, kept
+
+
+def _attentive(
+    frames: Iterable[Frame | None], asked: signals.Asked, reload: Callable[[], None]
+) -> Iterator[Frame | None]:
+    """The frames; between two of them the settings are read again when that was asked for."""
+    for frame in frames:
+        if asked.reload.is_set():
+            asked.reload.clear()
+            reload()
+        yield frame
+
+
+def fit_small_stream(source: Source, detect: Detector) -> None:
+    """Asks a camera that can for a small picture of just the size that the model looks at."""
+    if wants_small(source):
+        size = (source.width, source.height)
+        if source.rotation % 180:  # the camera makes both pictures before they are turned
+            height, width = detect.inner_size(size[::-1])
+        else:
+            width, height = detect.inner_size(size)
+        source.small_width, source.small_height = width // 2 * 2, height // 2 * 2
