@@ -78,7 +78,6 @@ class Installed:
         """The label file; None when the model has its names inside."""
         return self.model.with_name("labels.txt") if self.labels_sha256 else None
 
-    @property
     def fault(self) -> str:
         """What is wrong with its files; empty when they are what the manifest says."""
         labels = self.labels
@@ -146,7 +145,7 @@ def active() -> Installed | None:
         if state.trials.get(key, 0) >= STARTS:
             problem = f"began {STARTS} times and never looked at a picture"
         else:
-            problem = manifest.fault if manifest else "its manifest is gone or damaged"
+            problem = manifest.fault() if manifest else "its manifest is gone or damaged"
         if not problem:
             return manifest
         log.error("model %s: %s; rolled back to %s", key, problem, instead or "the shipped model")
@@ -202,7 +201,7 @@ def install(name: str, data: bytes, labels: bytes, origin: str) -> Installed:
     sha256, labels_sha256 = digest(data), digest(labels) if labels else ""
     place = models_folder() / key_of(name, sha256, labels_sha256)
     manifest = find(place.name)
-    if manifest is None or manifest.fault:
+    if manifest is None or manifest.fault():
         try:
             durable.make_folder(place)
             durable.write(model := place / f"{name}.tflite", data)
@@ -256,7 +255,7 @@ def rollback() -> Installed | None:
         if not state.active and not state.previous:
             raise ConfigError("nothing to roll back to: no model is installed, the shipped one runs")
         manifest = find(state.previous) if state.previous else None
-        if state.previous and (manifest is None or manifest.fault):
+        if state.previous and (manifest is None or manifest.fault()):
             raise ConfigError(f"model {state.previous}: damaged, cannot be rolled back to; install it again")
         trials = {key: 0 if key == state.previous else starts for key, starts in state.trials.items()}
         _write_state(State(state.previous, state.active, trials))

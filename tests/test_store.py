@@ -71,7 +71,7 @@ def test_the_same_model_with_other_labels_is_another(place: Path) -> None:
 
     assert one.key != two.key
     assert store.active() == two
-    assert one.fault == two.fault == ""
+    assert one.fault() == two.fault() == ""
 
 
 def test_a_model_that_is_there_is_not_written_again(place: Path) -> None:
@@ -149,13 +149,13 @@ def test_a_flipped_bit_is_found_and_the_model_before_runs(
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
 
-    assert manifest.fault == (
+    assert manifest.fault() == (
         f"{path.name}: SHA-256 {store.digest(data)[:12]}...,"
         f" expected {(manifest.labels_sha256 if victim == 'labels' else manifest.sha256)[:12]}..."
     )
     assert running() == "a"
-    assert f"model {manifest.key}: {manifest.fault}; rolled back to a-" in caplog.text
-    assert install("b", NAMELESS, b"cat\ndog\n").fault == ""
+    assert f"model {manifest.key}: {manifest.fault()}; rolled back to a-" in caplog.text
+    assert install("b", NAMELESS, b"cat\ndog\n").fault() == ""
     assert running() == "b"
 
 
@@ -417,7 +417,7 @@ for last in range(1, 100):
     killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     manifest, state = store.active(), store.read_state()
     row = {"active": manifest and manifest.name, "previous": state.previous[:3], "trials": sorted(state.trials.values())}
-    row["faults"] = [key for key, found in store.installed() if not found or found.fault]
+    row["faults"] = [key for key, found in store.installed() if not found or found.fault()]
     act()  # and the same once more comes to its end
     row |= {"then": store.active().name, "left": [name for name in os.listdir(f"{place}/models") if name[0] == "."]}
     print(json.dumps(row))

@@ -100,6 +100,7 @@ def _list(options: argparse.Namespace) -> int:
             f"{mark} {row['name']:<28} {row['bytes'] / 1e6:>5.1f} {f'{width}x{height}':>9} {ap50:>6}"
             f"  {row['layout']:<20} {row['licence']:<12} {row['state']}".rstrip()
         )
+    print(f"\n* runs where no --model is named; what is installed is in {models_folder()}")
     return 0
 
 
@@ -168,7 +169,7 @@ def _pull(options: argparse.Namespace) -> int:
     labels = _labels_of(folder, entry)
     with store.locked("work"):
         kept = store.find(store.key_of(entry.name, entry.sha256, store.digest(labels) if labels else ""))
-        if kept and not kept.fault:
+        if kept and not kept.fault():
             store.activate(kept)
             return _tell(kept)
         origin, data = _shipped(folder, entry) if entry.file else _download(entry, options)
@@ -235,7 +236,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     bad = 0
     for key, manifest in store.installed():
-        fault = manifest.fault if manifest else "manifest.json: damaged"
+        fault = manifest.fault() if manifest else "manifest.json: damaged"
         print(f"{key}: {f'BAD: {fault}; install it again' if fault else 'ok'}")
         bad += bool(fault)
     return int(bad > 0)
