@@ -66,37 +66,40 @@ class Downloader:
             ModelError: The last server gave another file.
             SinkError: `folder` cannot be written.
         """
-        problem: DownloadError | ModelError = DownloadError("no URL to download it from")
+        problem: DownloadError | ModelError | None = None
         for url in urls:
+            if problem:
+                log.warning("%s; now the next URL", problem)
             try:
                 return url, self._whole(url, folder, size, sha256)
             except (DownloadError, ModelError) as error:
-                log.debug("%s", error)
                 problem = error
-        raise problem
+        raise problem or DownloadError("no URL to download it from")
 
     def _whole(self, url: str, folder: Path, size: int, sha256: str) -> bytes:
-        """The file of one URL; a download that was resumed and is wrong begins once more."""
+        """The file of one URL; one that was put together and is wrong is downloaded once more."""
         address, _, member = url.partition("#")
         part = folder / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}.part"
-        resumed = part.exists()
-        self.fetch(address, part, 0 if member else size)
+        together = self.fetch(address, part, 0 if member else size)
         try:
             return _checked(url, part, size, sha256)
         except ModelError as error:
-            part.unlink()
-            if not resumed:
+            if not together:
                 raise
             log.warning("%s; it came in parts, now once more as a whole", error)
-        return self._whole(url, folder, size, sha256)
+        self.fetch(address, part, 0 if member else size)
+        return _checked(url, part, size, sha256)
 
-    def fetch(self, url: str, part: Path, size: int = 0) -> None:
+    def fetch(self, url: str, part: Path, size: int = 0) -> bool:
         """Downloads into `part`, after what is there already.
 
         Args:
             url: What it redirects to must be https.
             part: The file; a `.tag` beside it keeps what the server calls this state of it.
             size: Bytes that it must have; 0 when unknown.
+
+        Returns:
+            Whether it was put together from several answers.
 
         Raises:
             DownloadError: The server refuses, lies, or breaks off each time.
@@ -108,8 +111,7 @@ class Downloader:
                 log.info("%s: %s; again", name, problem)
                 time.sleep(self.pause * 2 ** (number - 1))
             try:
-                self._try(url, part, size)
-                return
+                return self._try(url, part, size)
             except _Broken as error:
                 problem = str(error)
             except DownloadError as error:
@@ -118,19 +120,20 @@ class Downloader:
                 raise SinkError(f"{part}: cannot write: {error.strerror}") from error
         raise DownloadError(f"{name}: {problem} ({self.tries} tries); the same command goes on from there")
 
-    def _try(self, url: str, part: Path, size: int) -> None:
+    def _try(self, url: str, part: Path, size: int) -> bool:
         """One request; raises `_Broken` when another one may do better."""
         have = part.stat().st_size if part.exists() else 0
         if size and have == size:
-            return
+            return True
         tag, limit = part.with_suffix(".tag"), size or LARGEST
         with self._open(_request(url, have, tag), part) as response:
-            have, total = _extent(response, have)
+            begin, total = _extent(response, have)
+            have = begin
             if total > limit or (size and 0 < total < size):
                 raise DownloadError(f"has {total} bytes, expected {'' if size else 'at most '}{limit}")
             tag.write_text(_validator(response.headers))
-            with part.open("r+b" if have else "wb") as file:
-                file.seek(have)
+            with part.open("r+b" if begin else "wb") as file:
+                file.seek(begin)
                 for chunk in self._chunks(response):
                     have += len(chunk)
                     if have > limit:
@@ -139,6 +142,7 @@ class Downloader:
                     self.tell(have, total or size)
         if have < (total or size):
             raise _Broken(f"cut after {have} of {total or size} bytes")
+        return begin > 0
 
     def _open(self, asked: request.Request, part: Path) -> Any:
         """The server's answer, 200 or 206."""
@@ -219,25 +223,33 @@ def _extent(response: Any, have: int) -> tuple[int, int]:
 
 
 def _checked(url: str, part: Path, size: int, sha256: str) -> bytes:
-    """What was downloaded, out of its archive, when it is the right file.
+    """What was downloaded, out of its archive; the part is deleted when it is not the right file.
 
     Raises:
-        ModelError: It is another one.
+        ModelError: It is not.
     """
     data, (_, member) = part.read_bytes(), urldefrag(url)
-    if member:
-        try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(member) as file:
-                data = file.read(size + 1)  # no more, whatever the archive says
-        except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError, EOFError) as error:
-            raise ModelError(f"{uri.public(url)}: expected a zip with '{member}' inside: {error}") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise ModelError(
-            f"{uri.public(url)}: SHA-256 {found[:12]}..., expected {sha256[:12]}...:"
-            " not the file that was meant, and not installed"
-        )
+    try:
+        if member:
+            data = _member(data, member, size)
+        if (found := hashlib.sha256(data).hexdigest()) != sha256:
+            raise ModelError(
+                f"SHA-256 {found[:12]}..., expected {sha256[:12]}...: not the file that was meant, and not"
+                " installed"
+            )
+    except ModelError as error:
+        part.unlink()
+        raise ModelError(f"{uri.public(url)}: {error}") from error.__cause__
     return data
+
+
+def _member(data: bytes, name: str, size: int) -> bytes:
+    """A file out of a zip, and hardly more of it than `size` bytes, whatever the zip says."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(name) as file:
+            return file.read(size + 1)
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError, EOFError) as error:
+        raise ModelError(f"expected a zip with '{name}' inside: {error}") from error
 
 
 class _ToHttps(request.HTTPRedirectHandler):

@@ -93,16 +93,26 @@ def test_a_file_that_changed_in_between_comes_whole(tmp_path: Path) -> None:
     assert len(place.asked) == 2
 
 
-def test_parts_of_two_files_are_found_out_and_the_whole_comes_once_more(tmp_path: Path) -> None:
-    # a server that does not know If-Range, and a download that was cut in an earlier call
-    with site(
-        cut(OTHER, 100_000), lambda request: ranges(DATA, request.headers.get("If-Range", ""))(request)
-    ) as place:
-        with pytest.raises(DownloadError):
-            obtain(place, tmp_path, tries=1)
-        assert obtain(place, tmp_path) == DATA
+def careless(data: bytes) -> Answer:
+    """A server that gives parts of whatever it has, If-Range or not."""
+    return lambda request: ranges(data, request.headers.get("If-Range", ""))(request)
+
+
+@pytest.mark.parametrize("tries", [1, 2], ids=["two calls", "one call"])
+def test_parts_of_two_files_are_found_out_and_the_whole_comes_once_more(tmp_path: Path, tries: int) -> None:
+    with site(cut(OTHER, 100_000), careless(DATA)) as place:
+        if tries == 1:
+            with pytest.raises(DownloadError):
+                obtain(place, tmp_path, tries=tries)
+        assert obtain(place, tmp_path, tries=tries) == DATA
 
     assert [asked.get("Range") for asked in place.asked] == [None, "bytes=100000-", None]
+
+
+def test_a_server_that_never_gives_one_file_is_left_in_the_end(tmp_path: Path) -> None:
+    answers = [cut(OTHER, 100_000), careless(DATA)] * 2 + [status(500)]
+
+    assert "not the file that was meant" in problem(*answers, folder=tmp_path, tries=2)
 
 
 @pytest.mark.parametrize("tag", ['W/"weak"', "", "no quotes"])
