@@ -160,8 +160,16 @@ def mistake(where: str, setting: Setting, value: Any, expected: str) -> str:
 
 def show(setting: Setting, value: Any) -> str:
     """A value as it stands in a settings file, without what is secret in it."""
-    text = config.write(value)
-    return uri.public(text) if setting.about.secret else text
+    return config.write(_public(value) if setting.about.secret else value)
+
+
+def _public(value: Any) -> Any:
+    """The value without the passwords in its texts."""
+    if isinstance(value, list | tuple):
+        return [_public(one) for one in value]
+    if isinstance(value, dict):
+        return {_public(key): _public(one) for key, one in value.items()}
+    return uri.public(value) if isinstance(value, str) else value
 
 
 def _file_layer(document: Document) -> Layer:
