@@ -50,9 +50,8 @@ def make_folder(path: Path) -> None:
         SinkError: It cannot be made.
     """
     with _told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            path.mkdir()
+            path.mkdir(parents=True)
         except FileExistsError:
             if not path.is_dir():
                 raise

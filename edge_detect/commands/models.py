@@ -92,14 +92,13 @@ def _list(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"folder": str(models_folder()), "models": rows}))
         return 0
-    print(f"  {'name':<28} {'MB':>5} {'input':>9} {'AP50':>6}  {'layout':<20} {'licence':<12} state")
+    wide = max((len(row["name"]) for row in rows), default=4)
+    print(f"  {'name':<{wide}} {'MB':>5} {'input':>9} {'AP50':>6}  {'layout':<19} {'licence':<10} state")
     for row in rows:
-        mark, (width, height) = "*" if row["active"] else " ", row["input"]
+        mark, size = "*" if row["active"] else " ", "x".join(map(str, row["input"]))
         ap50 = f"{row['ap50']:.3f}" if row["measured"] else ""
-        print(
-            f"{mark} {row['name']:<28} {row['bytes'] / 1e6:>5.1f} {f'{width}x{height}':>9} {ap50:>6}"
-            f"  {row['layout']:<20} {row['licence']:<12} {row['state']}".rstrip()
-        )
+        line = f"{mark} {row['name']:<{wide}} {row['bytes'] / 1e6:>5.1f} {size:>9} {ap50:>6}"
+        print(f"{line}  {row['layout']:<19} {row['licence']:<10} {row['state']}".rstrip())
     print(f"\n* runs where no --model is named; what is installed is in {models_folder()}")
     return 0
 
