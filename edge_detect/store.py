@@ -198,7 +198,7 @@ def install(name: str, data: bytes, labels: bytes, origin: str) -> Installed:
     """
     if not NAME.fullmatch(name):
         raise ConfigError(f"model name '{name}': expected letters, digits, '.', '_', '-', at most 64")
-    sha256, labels_sha256 = digest(data), digest(labels) if labels else ""
+    sha256, labels_sha256 = digest(data), digest(labels)
     place = models_folder() / key_of(name, sha256, labels_sha256)
     manifest = find(place.name)
     if manifest is None or manifest.fault():
@@ -263,7 +263,7 @@ def rollback() -> Installed | None:
 
 
 def remove(name: str) -> str:
-    """Deletes an installed model that does not run; returns its key.
+    """Deletes an installed model that does not run; returns its key. Call it with `locked("work")`.
 
     Args:
         name: Its name, or its key where several have that name.
@@ -295,8 +295,8 @@ def partial() -> Path:
 
 
 def digest(data: bytes) -> str:
-    """SHA-256, in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
+    """SHA-256 in hexadecimal; empty for nothing."""
+    return hashlib.sha256(data).hexdigest() if data else ""
 
 
 @contextmanager

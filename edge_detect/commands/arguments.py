@@ -85,10 +85,10 @@ def open_model(options: argparse.Namespace) -> Model:
     return model.open_model(*model_files(options.model, options.labels), options.threads)
 
 
-def open_tried(path: Path, labels: Path | None, threads: int) -> Model:
-    """The model of a run, ready; one that was installed lately has looked at a picture, or is rolled back.
+def open_on_trial(path: Path, labels: Path | None, threads: int) -> Model:
+    """The model of a run that names none; one that is new looks at a picture before it is ready.
 
-    It does so before there is a camera: that one is away is not the model's fault.
+    It does so before there is a camera: that one is away is not held against the model.
     """
     from edge_detect import model, store
 

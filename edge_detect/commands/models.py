@@ -107,53 +107,43 @@ def _rows(folder: Path, entries: dict[str, Entry]) -> Iterator[dict[str, Any]]:
     """The models of the catalogue, then those that were installed from elsewhere."""
     from edge_detect import store
 
-    running, state = store.active(), store.read_state()
-    there = dict(store.installed())
+    running, there = store.active(), dict(store.installed())
     for entry in entries.values():
-        key = store.key_of(entry.name, entry.sha256, _labels_digest(folder, entry))
-        here = there.pop(key, None) is not None
-        shipped = not running and entry.file and folder / entry.file == arguments.SHIPPED
-        word = _word(state, key) if here else "shipped" if entry.file else ""
-        active = bool(shipped) or (running is not None and running.key == key)
-        yield asdict(entry) | {"key": key if here else None, "active": active, "state": word}
+        key = store.key_of(entry.name, entry.sha256, store.digest(_labels_of(folder, entry)))
+        if key in there:
+            word, active = _word(key, there.pop(key)), running is not None and running.key == key
+        else:
+            word = "shipped" if entry.file else ""
+            active = running is None and folder / entry.file == arguments.SHIPPED
+        yield asdict(entry) | {"active": active, "state": word}
     for key, manifest in there.items():
         active = running is not None and running.key == key
-        yield _installed_row(key, manifest) | {"active": active, "state": _word(state, key)}
+        yield _installed_row(key, manifest) | {"active": active, "state": _word(key, manifest)}
 
 
 def _installed_row(key: str, manifest: Installed | None) -> dict[str, Any]:
     """A model that the catalogue does not know, in the words of the catalogue."""
-    none = {"about": "", "licence": "", "measured": "", "ap": 0.0, "ap50": 0.0, "key": key}
-    if manifest is None:
-        damaged = "manifest damaged"
-        return none | {"name": key, "layout": damaged, "input": (0, 0), "bytes": 0, "sha256": ""}
-    kept = {name: getattr(manifest, name) for name in ("name", "layout", "input", "sha256", "origin", "time")}
-    return none | kept | {"bytes": manifest.size}
+    none = {"name": key, "about": "", "licence": "", "layout": "", "input": (), "bytes": 0, "sha256": ""}
+    none |= {"measured": "", "ap": 0.0, "ap50": 0.0}
+    return none | asdict(manifest) | {"bytes": manifest.size} if manifest else none
 
 
-def _word(state: Any, key: str) -> str:
+def _word(key: str, manifest: Installed | None) -> str:
     """How an installed model stands."""
-    from edge_detect.store import STARTS
+    from edge_detect import store
 
-    place = "installed, to run" if key == state.active else "installed"
-    if key == state.previous:
-        place = "installed, ran before"
-    starts = state.trials.get(key)
-    if starts is None:
-        return place
-    return f"{place}, " + (f"failed {starts} starts" if starts >= STARTS else "on trial")
+    state = store.read_state()
+    words = ["installed" if manifest else "manifest damaged"]
+    words += ["to run"] * (key == state.active) + ["ran before"] * (key == state.previous)
+    if key in state.trials:
+        starts = state.trials[key]
+        words.append("on trial" if starts < store.STARTS else f"failed {starts} starts")
+    return ", ".join(words)
 
 
 def _labels_of(folder: Path, entry: Entry) -> bytes:
     """The label file of an entry; empty when it needs none."""
     return _read(folder / entry.labels, "labels") if entry.labels else b""
-
-
-def _labels_digest(folder: Path, entry: Entry) -> str:
-    from edge_detect import store
-
-    labels = _labels_of(folder, entry)
-    return store.digest(labels) if labels else ""
 
 
 def _pull(options: argparse.Namespace) -> int:
@@ -167,7 +157,7 @@ def _pull(options: argparse.Namespace) -> int:
         raise ConfigError(f"no model '{options.name}' in the catalogue{suggest(options.name, entries)}")
     labels = _labels_of(folder, entry)
     with store.locked("work"):
-        kept = store.find(store.key_of(entry.name, entry.sha256, store.digest(labels) if labels else ""))
+        kept = store.find(store.key_of(entry.name, entry.sha256, store.digest(labels)))
         if kept and not kept.fault():
             store.activate(kept)
             return _tell(kept)
@@ -254,7 +244,8 @@ def _rollback(options: argparse.Namespace) -> int:
 def _remove(options: argparse.Namespace) -> int:
     from edge_detect import store
 
-    print(f"{store.remove(options.name)}: removed")
+    with store.locked("work"):
+        print(f"{store.remove(options.name)}: removed")
     return 0
 
 

@@ -74,16 +74,14 @@ def main(options: argparse.Namespace) -> int:
 
     settings = read()
     model = settings.config.model
-    files = arguments.model_files(
-        model.path, model.labels
-    )  # a missing one is told before cameras are looked for
+    # a missing one is told before cameras are looked for
+    files = arguments.model_files(model.path, model.labels)
     from edge_detect import running
+    from edge_detect.model import open_model
 
+    opened = open_model if model.path else arguments.open_on_trial
     return running.run(
-        settings,
-        lambda: arguments.open_tried(*files, model.threads),
-        lambda: read(strict=True),
-        options.frames,
+        settings, lambda: opened(*files, model.threads), lambda: read(strict=True), options.frames
     )
 
 

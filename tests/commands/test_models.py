@@ -56,7 +56,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
     """Does `edge-detect models WORDS` here; its exit code and what it told."""
 
     def do(*words: object) -> tuple[int, str, str]:
-        code = main(["-q" if word is None else str(word) for word in ("models", *words)])
+        code = main(["models", *map(str, words)])
         return (code, *capsys.readouterr())
 
     return do
@@ -286,7 +286,8 @@ def test_verify_finds_a_manifest_that_was_cut(told: Told) -> None:
     (manifest.model.parent / "manifest.json").write_text('{"name"')
 
     assert told("verify")[:2] == (1, f"{manifest.key}: BAD: manifest.json: damaged; install it again\n")
-    assert told("list")[0] == 0
+    assert rows(told)["detector-fast"]["state"] == "manifest damaged, to run, on trial"
+    assert active(told) == ["detector"]
 
 
 def test_rollback_and_remove(told: Told) -> None:
@@ -303,11 +304,22 @@ def test_rollback_and_remove(told: Told) -> None:
     assert told("rollback")[1].endswith("detector.tflite: the shipped model runs from the next start on\n")
 
 
-def test_a_new_model_that_kills_the_program_is_rolled_back(told: Told, desk: Path) -> None:
+KILLS = "import os\nos.kill(os.getpid(), 9)\n"
+DEADLY = {
+    "when loaded": {"ai_edge_litert/__init__.py": "", "ai_edge_litert/interpreter.py": KILLS},
+    "at its first picture": {
+        "sitecustomize.py": "import os\nfrom edge_detect.detector import Detector\n"
+        "Detector.__call__ = lambda *_: os.kill(os.getpid(), 9)\n"
+    },
+}
+
+
+@pytest.mark.parametrize("when", DEADLY)
+def test_a_new_model_that_kills_the_program_is_rolled_back(told: Told, desk: Path, when: str) -> None:
     told("pull", "detector-fast")
-    (desk / "deadly/ai_edge_litert").mkdir(parents=True)
-    (desk / "deadly/ai_edge_litert/__init__.py").touch()
-    (desk / "deadly/ai_edge_litert/interpreter.py").write_text("import os; os.kill(os.getpid(), 9)")
+    for name, text in DEADLY[when].items():
+        (desk / "deadly" / name).parent.mkdir(parents=True, exist_ok=True)
+        (desk / "deadly" / name).write_text(text)
     deadly = program.before_all(desk / "deadly")
 
     ends = [run("photo.jpg", "--json", env=deadly) for _ in range(2)]
