@@ -14,7 +14,7 @@ from edge_detect.config import Config
 from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
 from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
-from edge_detect.layers import Settings, show
+from edge_detect.layers import Settings
 from edge_detect.meter import Meter
 from edge_detect.newest import Newest
 from edge_detect.outputs import Drawing, Outputs, Screen, open_window, wanted
@@ -112,9 +112,11 @@ class Reload:
             self.done += 1
 
     def _change(self, new: Settings) -> None:
+        from edge_detect import schema  # with the settings files, which few runs have
+
         old = self.settings.config
-        changed = [one for one in config.settings() if one.of(new.config) != one.of(old)]
-        hot = {one.key: one.of(new.config) for one in changed if one.about.reload == "hot"}
+        changed = [one for one in schema.settings() if one.of(new.config) != one.of(old)]
+        hot = {one.key: one.of(new.config) for one in changed if one.reload == "hot"}
         then = config.change(old, hot)
         examine(new)
         with new.blame("detect.classes"):
@@ -126,7 +128,7 @@ class Reload:
         self._meter.every = then.log.every
         self.settings = replace(new, config=then)
         new.keep()
-        told = [f"{one.key} = {show(one, one.of(new.config))}" for one in changed if one.key in hot]
+        told = [f"{one.key} = {one.show(one.of(new.config))}" for one in changed if one.key in hot]
         log.info("settings read again: %s", ", ".join(told) or "nothing to change")
         if waiting := [one.key for one in changed if one.key not in hot]:
             log.warning("settings that need a restart: %s", ", ".join(waiting))

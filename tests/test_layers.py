@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from edge_detect import config, layers
+from edge_detect import config, layers, schema
 from edge_detect.errors import ConfigError, InputMissing, SettingsError
 
 
@@ -37,7 +37,7 @@ def test_nothing_said_anywhere_is_the_defaults(home: Path) -> None:
 
     assert settings.config == config.Config()
     assert settings.documents == ()
-    assert {settings.origin(one.key) for one in config.settings()} == {"default"}
+    assert {settings.origin(one.key) for one in schema.settings()} == {"default"}
 
 
 def test_each_layer_wins_over_those_before_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,8 +102,8 @@ MISTAKES = {
     "[detect]\nzz = 1": "2: detect.zz: unknown setting, expected one of: classes, confidence",
     "[web]\ntoken = 'abc'": "2: web.token: unknown setting, did you mean 'token_file'?",
     "[detekt]\nx = 1": "1: detekt: unknown section, did you mean 'detect'?",
-    "[[detect]]\nx = 1": '1: detect = [{"x" = 1}]: expected a section, [detect]',
-    "detect = 3": "1: detect = 3: expected a section, [detect]",
+    "[[detect]]\nx = 1": '1: detect = [{"x" = 1}]: expected [detect], a section',
+    "detect = 3": "1: detect = 3: expected [detect], a section",
     "confidence = 0.5": "1: confidence: unknown section, expected under [detect]",
     "'a b'.c = 1": "1: a b: unknown section, expected one of: detect, log, model, output, source, web",
     "[source]\nuri = 7": "2: source.uri = 7: expected a text",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edge_detect import config, layers, manual
+from edge_detect import config, layers, manual, schema
 
 SETTLED = re.compile(r"^# (\w+ = )", re.MULTILINE)
 
@@ -28,21 +28,21 @@ def test_the_commented_file_holds_every_setting_with_its_default(home: Path) -> 
     settings = layers.read(str(home / "own.toml"))
 
     assert settings.config == config.Config()
-    assert {settings.origin(one.key).partition(":")[0] for one in config.settings()} == {
+    assert {settings.origin(one.key).partition(":")[0] for one in schema.settings()} == {
         str(home / "own.toml")
     }
 
 
-@pytest.mark.parametrize("setting", config.settings(), ids=lambda setting: setting.key)
-def test_the_meaning_of_a_setting_stands_above_it(setting: config.Setting) -> None:
+@pytest.mark.parametrize("setting", schema.settings(), ids=lambda setting: setting.key)
+def test_the_meaning_of_a_setting_stands_above_it(setting: schema.Setting) -> None:
     lines = manual.template().splitlines()
-    at = lines.index(f"# {setting.name} = {config.write(setting.default)}", lines.index(header(setting)))
+    at = lines.index(f"# {setting.name} = {schema.write(setting.default)}", lines.index(header(setting)))
 
-    assert setting.about.help in lines[at - 1]
-    assert ("live)" in lines[at - 1]) == (setting.about.reload == "hot")
+    assert setting.help in lines[at - 1]
+    assert ("live)" in lines[at - 1]) == (setting.reload == "hot")
 
 
-def header(setting: config.Setting) -> str:
+def header(setting: schema.Setting) -> str:
     return next(line for line in manual.template().splitlines() if line.startswith(f"[{setting.section}]"))
 
 
@@ -53,7 +53,7 @@ def test_no_line_is_too_long_for_a_screen() -> None:
 def faults(text: str) -> list[str]:
     """What the JSON Schema finds in a settings file."""
     jsonschema = pytest.importorskip("jsonschema")
-    schema = json.loads(json.dumps(manual.schema()))
+    schema = json.loads(json.dumps(manual.json_schema()))
     jsonschema.Draft202012Validator.check_schema(schema)
     found = jsonschema.Draft202012Validator(schema).iter_errors(tomllib.loads(text))
     return sorted(".".join(map(str, one.absolute_path)) for one in found)
@@ -89,9 +89,9 @@ def test_the_schema_finds_what_the_check_finds(home: Path, text: str, place: str
 
 
 def test_every_setting_has_a_type_a_default_and_a_meaning_in_the_schema() -> None:
-    sections: dict[str, Any] = manual.schema()["properties"]
+    sections: dict[str, Any] = manual.json_schema()["properties"]
 
     found = [f"{name}.{key}" for name, section in sections.items() for key in section["properties"]]
-    assert found == [one.key for one in config.settings()]
+    assert found == [one.key for one in schema.settings()]
     for section in sections.values():
         assert all({"type", "default", "description"} <= one.keys() for one in section["properties"].values())

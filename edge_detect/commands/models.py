@@ -204,13 +204,12 @@ def _read(path: Path, what: str) -> bytes:
         ModelError: It is larger than any.
     """
     try:
+        if path.stat().st_size > LARGEST:
+            raise ModelError(f"{path}: more than {LARGEST >> 20} MB, expected a model for a small machine")
         with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+            return file.read(LARGEST)
     except OSError as error:
         raise InputMissing(f"{path}: cannot read the {what}: {error.strerror}") from error
-    if len(data) > LARGEST:
-        raise ModelError(f"{path}: more than {LARGEST >> 20} MB, expected a model for a small machine")
-    return data
 
 
 def _tell(manifest: Installed) -> int:

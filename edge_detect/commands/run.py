@@ -12,6 +12,7 @@ from typing import Any
 from edge_detect import layers
 from edge_detect.commands import arguments
 from edge_detect.layers import Settings
+from edge_detect.settings import split
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_model(parser)
     parser.add_argument(
-        "--classes", type=arguments.names, metavar="A,B", help="tell of these classes only (default: all)"
+        "--classes", type=split, metavar="A,B", help="tell of these classes only (default: all)"
     )
     group = parser.add_argument_group("source")
     group.add_argument(

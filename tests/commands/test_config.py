@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from program import run
 
-from edge_detect import config, layers, manual, settings_file
+from edge_detect import config, layers, manual, schema, settings_file
 from edge_detect.cli import main
 
 
@@ -134,7 +134,7 @@ def test_show_tells_where_each_value_comes_from(
     origins = {
         line.partition(" = ")[0]: line.rpartition("  # ")[2] for line in out.splitlines() if " = " in line
     }
-    assert len(origins) == len({one.name for one in config.settings()})
+    assert len(origins) == len({one.name for one in schema.settings()})
     assert origins["every"] == f"{path}:2"
     assert origins["threads"] == "EDGE_DETECT_MODEL__THREADS"
     assert origins["stats"] == "default"
@@ -160,15 +160,29 @@ def test_show_takes_the_good_copy_as_a_run_would(home: Path, capsys: pytest.Capt
     assert f"# {settings_file.copy_of(path)}:2\n" in out
 
 
+def test_the_example_in_the_readme_has_no_mistakes(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    path = own(home, readme.partition("```toml\n")[2].partition("```")[0])
+
+    assert told(capsys, "check", path)[0] == 0
+    assert layers.read(str(path)).config != config.Config()
+
+
 def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, error = told(capsys, "schema")
 
-    assert (code, json.loads(out), error) == (0, manual.schema(), "")
+    assert (code, json.loads(out), error) == (0, manual.json_schema(), "")
 
 
-def test_an_act_is_needed_and_suggested(capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(capsys)[0] == 2
-    assert told(capsys, "chek")[0] == 2
+@pytest.mark.parametrize(
+    "words, said",
+    [((), "the following arguments are required: ACT"), (("chek",), "argument ACT: invalid choice: 'chek'")],
+)
+def test_an_act_is_needed(capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str) -> None:
+    code, out, error = told(capsys, *words)
+
+    assert (code, out) == (2, "")
+    assert error.startswith(f"edge-detect: error: {said}")
 
 
 def test_the_settings_command_needs_no_numpy(home: Path) -> None:

@@ -115,6 +115,22 @@ def test_a_model_is_pulled_and_run_with_its_labels(told: Told, catalogue: Catalo
     assert rows(told)["tiny"]["origin"] == place.url
 
 
+def test_a_file_beside_the_catalogue_must_be_the_one_that_is_meant(
+    told: Told, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    with site(status(404)) as place:
+        words = catalogue(place)
+    path = tmp_path / "c.toml"
+    path.write_text(path.read_text() + 'file = "tiny.tflite"\n')
+    (tmp_path / "tiny.tflite").write_bytes(OTHER)
+
+    assert told("pull", "tiny", *words) == (
+        1, "", f"edge-detect: error: {tmp_path}/tiny.tflite: SHA-256 differs from the catalogue's; copy it again\n"
+    )  # fmt: skip
+    (tmp_path / "tiny.tflite").write_bytes(DETECTOR)
+    assert told("pull", "tiny", *words)[0] == 0
+
+
 def test_what_is_installed_is_not_downloaded_again(told: Told, catalogue: Catalogue) -> None:
     with site(ranges(DETECTOR)) as place:
         told("pull", "tiny", *catalogue(place))
@@ -233,6 +249,7 @@ INSTALLATIONS = {
     "good.tflite -l no.txt": (66, "no.txt: cannot read the labels: No such file or directory"),
     "good.tflite -l good.tflite": (2, "{place}/labels.txt: expected a text file with one label a line, got binary data"),
     "good.tflite --name ../x": (2, "model name '../x': expected letters, digits, '.', '_', '-', at most 64"),
+    "huge.tflite": (1, "huge.tflite: more than 256 MB, expected a model for a small machine"),
     "class.tflite": (1, "class.tflite: outputs [1, 10] look like a classifier, not a detector; use a detector"),
     "text.tflite": (1, "text.tflite: the file does not begin like a TFLite file, not a TFLite model; expected a .tflite file"),
 }  # fmt: skip
@@ -243,6 +260,8 @@ def test_what_cannot_be_installed_is_told_in_one_line(told: Told, tmp_path: Path
     (tmp_path / "good.tflite").write_bytes(DETECTOR)
     (tmp_path / "class.tflite").write_bytes(build([Output(np.zeros((1, 10)))]))
     (tmp_path / "text.tflite").write_text("no model")
+    (tmp_path / "huge.tflite").touch()
+    os.truncate(tmp_path / "huge.tflite", 2**28 + 1)
 
     code, out, error = told("install", *words.split())
 
