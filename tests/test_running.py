@@ -353,6 +353,18 @@ def test_a_settings_file_cut_off_by_a_power_cut_starts_with_the_last_good_one(de
         assert ("the settings of the last good start hold" in end.stderr) == (kept != text)
 
 
+def test_a_start_that_failed_is_no_good_one(desk: Path, home: Path) -> None:
+    text = "[model]\npath = 'model.tflite'\n[source]\nuri = 'clip.mp4'\n[detect]\nclasses = ['car']\n"
+    codes = []
+    for kept in (text, text.replace("car", "cra"), ""):
+        (desk / "own.toml").write_text(kept)
+        end = program.run("--config", "own.toml", "-q", "--json", "--frames", "1")
+        codes.append(end.returncode)
+
+    assert codes == [0, 78, 0]
+    assert names(json.loads(end.stdout)) == ["car"]
+
+
 def modules_of(*words: str) -> set[str]:
     """What a run imports."""
     script = (
