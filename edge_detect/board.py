@@ -49,6 +49,14 @@ def temperature(sys: Path = Path("/sys")) -> float | None:
         return None
 
 
+def frequency(sys: Path = Path("/sys")) -> float | None:
+    """Hertz of the first core; None where the machine does not tell."""
+    try:
+        return int((sys / "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq").read_text()) * 1e3
+    except (OSError, ValueError):
+        return None
+
+
 def throttled(sys: Path = Path("/sys")) -> int | None:
     """The firmware's throttling bits; None on a machine without them.
 

@@ -98,6 +98,16 @@ class Newest:
         if self._error:
             raise self._error
 
+    @property
+    def lost(self) -> bool:
+        """Whether the source is away, and waited for."""
+        return self._lost
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last frame came, or since the start."""
+        return time.monotonic() - self._heard
+
     def _check_lost(self) -> None:
         with self._ready:  # no frame comes between the look at the clock and the word
             away = time.monotonic() - self._heard

@@ -16,7 +16,7 @@ from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
 from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
 from edge_detect.heartbeats import Heartbeats
-from edge_detect.layers import Settings, show
+from edge_detect.layers import Settings
 from edge_detect.meter import Meter
 from edge_detect.newest import Newest
 from edge_detect.outputs import Drawing, Outputs, Screen, open_window, wanted
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edge_detect.sources import Source
     from edge_detect.state import Kept
     from edge_detect.supervisor import Supervisor
+    from edge_detect.web.server import Web
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,6 @@ def run(
         drawing = Drawing(model.labels)
         runtime = model.interpreter.runtime
         log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
-        settings.keep()
         asked = stack.enter_context(signals.answered(reloads=bool(settings.documents)))
         controls, kept = _controls(settings, model.labels, stack)
         with settings.blame("output.outputs"):
@@ -64,6 +64,7 @@ def run(
         window = chosen.output.display and not chosen.output.headless
         screen = Screen((lambda: open_window(drawing, asked.stop.set)) if window else None)
         stack.enter_context(closing(screen))
+        page = _page(settings, controls, detect, heartbeats, stack)
         fit_small_stream(source, detect)
         frames = stack.enter_context(
             frames_of(
@@ -72,24 +73,51 @@ def run(
             )
         )  # fmt: skip
         newest = frames if isinstance(frames, Newest) else None
+        for each in page:
+            each.facts.newest = newest
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
+        settings.keep()  # all that they name is there
         reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept)
 
         def unseen(frame: Frame) -> None:
             for supervisor in supervisors:
                 supervisor.unseen(frame)
+            for each in page:
+                each.show(frame)
 
         for supervisor in supervisors:
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
         watch(
-            _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen], meter,
+            _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen, *page], meter,
             stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, unseen=unseen,
             heartbeats=heartbeats,
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
+
+
+def _page(
+    settings: Settings, controls: Controls, detect: Detector, heartbeats: Heartbeats, stack: ExitStack
+) -> list[Web]:
+    """The live page, where the settings ask for one; nothing of it is imported without."""
+    chosen, model = settings.config, detect.model
+    if not chosen.web.listen:
+        return []
+    from edge_detect.web.facts import Facts
+    from edge_detect.web.server import Web
+
+    facts = Facts(
+        model.file.path.name,
+        model.file.sha256,
+        model.interpreter.runtime,
+        uri.public(chosen.source.uri),
+        lambda: detect.timing,
+    )
+    with settings.blame("web.listen"):
+        page = Web(chosen.web, controls, facts, heartbeats.expect("web"))
+    return [stack.enter_context(closing(page))]
 
 
 class Reload:
@@ -127,9 +155,11 @@ class Reload:
             self.done += 1
 
     def _change(self, new: Settings) -> None:
+        from edge_detect import schema  # with the settings files, which few runs have
+
         old = self.settings.config
-        changed = [one for one in config.settings() if one.of(new.config) != one.of(old)]
-        hot = {one.key: one.of(new.config) for one in changed if one.about.reload == "hot"}
+        changed = [one for one in schema.settings() if one.of(new.config) != one.of(old)]
+        hot = {one.key: one.of(new.config) for one in changed if one.reload == "hot"}
         then = config.change(old, hot)
         examine(new)
         with new.blame("detect.classes"):
@@ -141,7 +171,7 @@ class Reload:
         self._meter.every = logs.interval(then.log.every)
         self.settings = replace(new, config=then)
         new.keep()
-        told = [f"{one.key} = {show(one, one.of(new.config))}" for one in changed if one.key in hot]
+        told = [f"{one.key} = {one.show(one.of(new.config))}" for one in changed if one.key in hot]
         log.info("settings read again: %s", ", ".join(told) or "nothing to change")
         if waiting := [one.key for one in changed if one.key not in hot]:
             log.warning("settings that need a restart: %s", ", ".join(waiting))

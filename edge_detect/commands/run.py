@@ -13,6 +13,7 @@ from typing import Any
 from edge_detect import layers, logs
 from edge_detect.commands import arguments
 from edge_detect.layers import Settings
+from edge_detect.settings import split
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_model(parser)
     parser.add_argument(
-        "--classes", type=arguments.names, metavar="A,B", help="tell of these classes only (default: all)"
+        "--classes", type=split, metavar="A,B", help="tell of these classes only (default: all)"
     )
     group = parser.add_argument_group("source")
     group.add_argument(
@@ -77,12 +78,14 @@ def main(options: argparse.Namespace) -> int:
     if settings.config.log.format != "text":
         logs.configure(logging.root.level, settings.config.log.format)
     model = settings.config.model
-    chosen = argparse.Namespace(model=model.path, labels=model.labels, threads=model.threads)
-    arguments.model_path(chosen)  # a missing model is told before cameras are looked for
+    # a missing one is told before cameras are looked for
+    files = arguments.model_files(model.path, model.labels)
     from edge_detect import running
+    from edge_detect.model import open_model
 
+    opened = open_model if model.path else arguments.open_on_trial
     return running.run(
-        settings, lambda: arguments.open_model(chosen), lambda: read(strict=True), options.frames
+        settings, lambda: opened(*files, model.threads), lambda: read(strict=True), options.frames
     )
 
 

@@ -1,0 +1,1 @@
+"""Web: the live page, its API and who may come in."""

@@ -1,0 +1,126 @@
+"""API: what programs ask, and the settings that the page changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from edge_detect.errors import ConfigError
+from edge_detect.web import events, metrics
+from edge_detect.web.guard import Guarded, Refused
+
+_WHOLE = re.compile(r"\d{1,15}")
+
+
+class StateOf(Guarded):
+    """Everything about the run."""
+
+    def get(self) -> None:
+        self.answer(self.desk.state.whole())
+
+
+class EventsOf(Guarded):
+    """What happened, newest first: `?after=ID&label=NAME&limit=N`."""
+
+    def get(self) -> None:
+        after = self._whole("after", 0)
+        limit = min(self._whole("limit", events.KEPT), events.KEPT)
+        label = self.get_query_argument("label", "")
+        self.answer({"events": self.desk.state.events.find(after=after, label=label, limit=limit)})
+
+    def _whole(self, name: str, default: int) -> int:
+        text = self.get_query_argument(name, str(default))
+        if not _WHOLE.fullmatch(text) or not text.isascii():
+            raise Refused(400, f"{name}: expected a whole number")
+        return int(text)
+
+
+class Settings(Guarded):
+    """Changes what a person may change: confidence, classes, paused."""
+
+    async def post(self) -> None:
+        headers = self.request.headers
+        if headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+            raise Refused(415, "expected application/json")
+        if "X-Requested-With" not in headers:  # a form of another page cannot send it
+            raise Refused(403, "expected a header X-Requested-With")
+        wanted = wanted_of(self.request.body)
+        change = partial(self.desk.state.controls.change, **wanted)
+        try:  # who is told of the change may write it to a slow card
+            await asyncio.get_running_loop().run_in_executor(None, change)
+        except ConfigError as error:
+            raise Refused(400, str(error)) from error
+        self.desk.state.sample()
+        self.answer(self.desk.state.settings())
+
+
+def _share(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and 0 <= value <= 1
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and name for name in value)
+
+
+_SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "confidence": (_share, "a number from 0 to 1"),
+    "classes": (_names, "a list of names"),
+    "paused": (lambda value: isinstance(value, bool), "true or false"),
+}
+
+
+def wanted_of(body: bytes) -> dict[str, Any]:
+    """The settings in the body of a request.
+
+    Raises:
+        Refused: It is not a JSON object of settings that may be changed.
+    """
+    try:
+        wanted = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "expected JSON") from error
+    if not isinstance(wanted, dict) or not wanted:
+        raise Refused(400, f"expected an object with some of {', '.join(_SETTINGS)}")
+    for name, value in wanted.items():
+        fits, what = _SETTINGS.get(name, (None, ""))
+        if fits is None:
+            raise Refused(400, f"expected some of {', '.join(_SETTINGS)}, got another name")
+        if not fits(value):
+            raise Refused(400, f"{name}: expected {what}")
+    return wanted
+
+
+class Metrics(Guarded):
+    """For Prometheus."""
+
+    probe = True
+
+    def get(self) -> None:
+        self.set_header("Content-Type", metrics.TYPE)
+        self.finish(metrics.text(self.desk.state, self.desk.station))
+
+
+class Healthy(Guarded):
+    """200 while frames and results come, else 503 and why not."""
+
+    probe = True
+
+    def get(self) -> None:
+        illness = self.desk.state.illness()
+        answer = {"healthy": not illness, "paused": self.desk.state.controls.choice.paused}
+        self.answer(answer | ({"reason": illness} if illness else {}), 503 if illness else 200)
+
+
+class Ready(Guarded):
+    """200 as soon as a frame has been looked at."""
+
+    probe = True
+
+    def get(self) -> None:
+        ready = self.desk.state.ready
+        self.answer({"ready": ready}, 200 if ready else 503)

@@ -1,0 +1,32 @@
+"""Facts: what the page may tell of the run that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_detect.detector import Timing
+from edge_detect.newest import Newest
+
+
+@dataclass(slots=True)
+class Facts:
+    """What a run is made of.
+
+    Attributes:
+        model: Name of its file.
+        sha256: Of the model file.
+        runtime: That runs it, with its version.
+        source: For people, without its password.
+        timing: Of the newest frame.
+        newest: Of a live source, as soon as it is opened.
+        patience: Seconds that the newest frame, and the newest result, may be old.
+    """
+
+    model: str = ""
+    sha256: str = ""
+    runtime: str = ""
+    source: str = ""
+    timing: Callable[[], Timing] = Timing
+    newest: Newest | None = None
+    patience: float = 10.0
