@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
-from edge_detect import __version__
+from edge_detect import __version__, logs
 from edge_detect.errors import ConfigError, EdgeDetectError, SinkError
 from edge_detect.lazy import load, suggest
 
@@ -26,6 +26,7 @@ COMMANDS = {
     "dataset": ("edge_detect.commands.dataset", "check, describe, convert, show and split data sets"),
     "evaluate": ("edge_detect.commands.evaluate", "COCO mAP, speed and size of any models the runtime reads"),
     "train": ("edge_detect.commands.train", "a data set becomes a detector (workshop)"),
+    "service": ("edge_detect.commands.service", "runs at every start of the machine: install, remove, look"),
     "convert": (
         "edge_detect.commands.convert",
         "a model becomes a file for the device: int8 and others (workshop)",
@@ -168,7 +169,9 @@ def _obey(words: list[str]) -> int:
         return 0
     command, rest = split(_join_dashes(words))
     options = parser_of(command).parse_args(rest)
-    configure_logging(verbose=options.verbose, quiet=options.quiet)
+    configure_logging(
+        verbose=options.verbose, quiet=options.quiet, form=getattr(options, "log_format", None) or "text"
+    )
     return int(load(f"{COMMANDS[command][0]}:main")(options))
 
 
@@ -177,7 +180,7 @@ def _fail(error: Exception, message: str, code: int = 1) -> int:
     if os.environ.get("EDGE_DETECT_DEBUG"):
         raise error
     for line in message.splitlines():
-        sys.stderr.write(f"edge-detect: error: {line}\n")
+        logs.tell(line)
     return code
 
 
@@ -187,12 +190,9 @@ def _forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def configure_logging(*, verbose: bool, quiet: bool) -> None:
+def configure_logging(*, verbose: bool, quiet: bool, form: str = "text") -> None:
     """Messages go to standard error, one line each; standard output is for results."""
-    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
-    logging.basicConfig(
-        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
-    )
+    logs.configure(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO, form)
     if not verbose:  # it tells six lines each time a camera is opened
         logging.getLogger("picamera2").setLevel(logging.WARNING)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of its fonts

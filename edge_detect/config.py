@@ -1,49 +1,19 @@
 """Config: every setting of a run, with its default, its range and what it means.
 
-The dataclasses are the schema: files, environment, flags, `config init`, `config check`, the JSON
-Schema for editors and this manual are all made from their fields.
+The fields are the one source of all that is known of a setting: `schema` reads them for files,
+environment, `config init` and `config check`, and for the JSON Schema that editors use.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
-from functools import cache
-from typing import Any, Literal, get_origin, get_type_hints
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What is known of a setting besides its type and default.
-
-    Attributes:
-        help: One sentence for people.
-        low: Least number.
-        high: Greatest number.
-        unit: Of a number.
-        choices: The only texts allowed; any without.
-        pattern: What a text that is not empty has to match as a whole.
-        form: The pattern in words.
-        reload: `hot` where SIGHUP changes it in a run; the others need a restart.
-        secret: The text may hold a password: it is shown with `***` in its place.
-    """
-
-    help: str
-    low: float = -math.inf
-    high: float = math.inf
-    unit: str = ""
-    choices: tuple[str, ...] = ()
-    pattern: str = ""
-    form: str = ""
-    reload: Literal["hot", "restart"] = "restart"
-    secret: bool = False
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 
 def _setting(default: Any, help: str, **more: Any) -> Any:
-    return field(default=default, metadata={"about": About(help, **more)})
+    """A field; `more` is what `schema.Setting` knows besides its meaning."""
+    return field(default=default, metadata={"help": help, **more})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,91 +111,3 @@ def change(base: Config, values: Mapping[str, Any]) -> Config:
         section, _, name = key.partition(".")
         sections.setdefault(section, {})[name] = value
     return replace(base, **{name: replace(getattr(base, name), **new) for name, new in sections.items()})
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting as the schema has it.
-
-    Attributes:
-        section: Name of its table.
-        name: Of the setting.
-        kind: bool, int, float, str or tuple (of str).
-        default: Value where nobody says another.
-        about: Range, unit, meaning.
-    """
-
-    section: str
-    name: str
-    kind: type
-    default: Any
-    about: About
-
-    @property
-    def key(self) -> str:
-        """`detect.confidence`."""
-        return f"{self.section}.{self.name}"
-
-    def of(self, config: Config) -> Any:
-        """Its value."""
-        return getattr(getattr(config, self.section), self.name)
-
-    def fits(self, value: Any) -> bool:
-        """Whether a value of its type is one that it may have."""
-        about = self.about
-        if self.kind in (int, float):
-            return bool(about.low <= value <= about.high)
-        if about.choices:
-            return value in about.choices
-        return not (value and about.pattern) or re.fullmatch(about.pattern, value) is not None
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether its type alone does not say what it may be."""
-        return self.kind in (int, float) or bool(self.about.choices or self.about.form)
-
-    @property
-    def expected(self) -> str:
-        """What it may be, in words: `a number from 0 to 1`."""
-        about = self.about
-        if about.choices:
-            return f"one of {', '.join(map(write, about.choices))}"
-        if self.kind in (int, float):
-            number = "a whole number" if self.kind is int else "a number"
-            of = f" of {about.unit}" if about.unit else ""
-            return f"{number}{of} from {about.low:.9g} to {about.high:.9g}"
-        words: dict[type[object], str] = {bool: "true or false", tuple: "a list of texts", str: "a text"}
-        return about.form or words[self.kind]
-
-
-@cache
-def sections() -> dict[str, type]:
-    """The name and dataclass of each section, in order."""
-    hints = get_type_hints(Config)
-    return {section.name: hints[section.name] for section in fields(Config)}
-
-
-@cache
-def settings() -> tuple[Setting, ...]:
-    """Every setting, in order."""
-    return tuple(one for section, cls in sections().items() for one in _settings_of(section, cls))
-
-
-def _settings_of(section: str, cls: type) -> Iterator[Setting]:
-    hints = get_type_hints(cls)
-    for one in fields(cls):
-        kind = hints[one.name]
-        yield Setting(section, one.name, get_origin(kind) or kind, one.default, one.metadata["about"])
-
-
-def write(value: Any) -> str:
-    """A value in the words of TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(write, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{write(key)} = {write(one)}' for key, one in value.items())}}}"
-    return str(value)

@@ -56,11 +56,10 @@ def _checked(data: bytes, where: str) -> str:
     try:
         text = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
-        raise SettingsError(
-            f"{where}: expected one line of UTF-8 text"
-        ) from None  # the cause holds the bytes
-    if not text.strip() or not text.isprintable():
-        raise SettingsError(
-            f"{where}: expected one line with a secret, got {'none' if not text.strip() else 'more'}"
-        )
+        said = f"{where}: expected one line of UTF-8 text"
+        raise SettingsError(said) from None  # the cause holds the bytes
+    if not text.strip():
+        raise SettingsError(f"{where}: expected one line with a secret, got none")
+    if not text.isprintable():
+        raise SettingsError(f"{where}: expected one line with a secret, got more")
     return text

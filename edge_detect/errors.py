@@ -5,6 +5,7 @@
     │   └── SettingsError                settings files or environment are wrong      exit 78
     ├── DependencyError (ImportError)    a feature needs a package that is missing    exit 1
     ├── SourceError (OSError)            camera, file or stream cannot be read        exit 1
+    │   ├── SourceHangs                  a camera's driver that never comes back      exit 1
     │   └── SourceLost                   a camera that is to stay went away           exit 69
     ├── ModelError (ValueError)          a model is not one that we can run           exit 1
     ├── SinkError (OSError)              an output cannot be opened or written        exit 74
@@ -39,6 +40,10 @@ class DependencyError(EdgeDetectError, ImportError):
 
 class SourceError(EdgeDetectError, OSError):
     """A camera, a file or a stream cannot be opened or read; a live one is opened again."""
+
+
+class SourceHangs(SourceError):
+    """A camera that this process cannot open again: its driver has not come back from the last time."""
 
 
 class SourceLost(SourceError):

@@ -7,6 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+WATCHDOG = 30.0  # seconds; WatchdogSec= of the unit, from which all other limits follow
+PATIENCE = WATCHDOG / 2
+"""Seconds of silence that are forgiven: with a look every third of WATCHDOG a hang is seen in time."""
+
 
 @dataclass(slots=True)
 class _Part:
@@ -19,16 +23,20 @@ class Heartbeats:
     """When each part last said that it is alive.
 
     A part that waits for something known (a camera that is away) is excused until its next beat.
+
+    Attributes:
+        patience: Seconds between two beats of a part that asks for no other.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, patience: float = PATIENCE) -> None:
         self._clock, self._alone = clock, threading.Lock()
         self._parts: dict[str, _Part] = {}
+        self.patience = patience
 
-    def expect(self, part: str, patience: float) -> Callable[[], None]:
+    def expect(self, part: str, patience: float = 0.0) -> Callable[[], None]:
         """From now on a beat of `part` is due every `patience` seconds; returns what it calls to beat."""
         with self._alone:
-            self._parts[part] = _Part(patience, self._clock())
+            self._parts[part] = _Part(patience or self.patience, self._clock())
         return lambda: self.beat(part)
 
     def beat(self, part: str) -> None:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from edge_detect import config
-from edge_detect.config import Setting
+from edge_detect import schema
+from edge_detect.schema import Setting
 
 HEAD = """\
 # Settings of edge-detect. A line without its # counts; what is not here has its default.
@@ -20,28 +20,28 @@ _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", tuple
 def template() -> str:
     """A settings file in which every setting stands as a comment, with its default."""
     parts = [HEAD]
-    for section, cls in config.sections().items():
+    for section, cls in schema.sections().items():
         parts.append(f"\n[{section}]  # {_sentence(cls)}\n")
-        for one in config.settings():
+        for one in schema.settings():
             if one.section == section:
-                parts.append(f"\n# {describe(one)}\n# {one.name} = {config.write(one.default)}\n")
+                parts.append(f"\n# {describe(one)}\n# {one.name} = {schema.write(one.default)}\n")
     return "".join(parts)
 
 
 def describe(setting: Setting) -> str:
     """A setting in one line: `least score of a detection (a number from 0 to 1; live)`."""
-    limits = [setting.expected] * setting.is_limited + ["live"] * (setting.about.reload == "hot")
-    return f"{setting.about.help} ({'; '.join(limits)})" if limits else setting.about.help
+    limits = [setting.expected] * setting.is_limited + ["live"] * (setting.reload == "hot")
+    return f"{setting.help} ({'; '.join(limits)})" if limits else setting.help
 
 
-def schema() -> dict[str, Any]:
+def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a settings file, for editors."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Settings of edge-detect",
         "type": "object",
         "additionalProperties": False,
-        "properties": {name: _section(name, cls) for name, cls in config.sections().items()},
+        "properties": {name: _section(name, cls) for name, cls in schema.sections().items()},
     }
 
 
@@ -50,25 +50,24 @@ def _section(name: str, cls: type) -> dict[str, Any]:
         "description": _sentence(cls),
         "type": "object",
         "additionalProperties": False,
-        "properties": {one.name: dict(_property(one)) for one in config.settings() if one.section == name},
+        "properties": {one.name: dict(_property(one)) for one in schema.settings() if one.section == name},
     }
 
 
 def _property(setting: Setting) -> Iterator[tuple[str, Any]]:
-    about = setting.about
     yield "description", describe(setting)
     yield "type", _TYPES[setting.kind]
     yield "default", list(setting.default) if setting.kind is tuple else setting.default
     if setting.kind is tuple:
         yield "items", {"type": "string"}
-    if about.low > -math.inf:
-        yield "minimum", about.low
-    if about.high < math.inf:
-        yield "maximum", about.high
-    if about.choices:
-        yield "enum", list(about.choices)
-    if about.pattern:
-        yield "pattern", f"^({about.pattern})?$"
+    if setting.low > -math.inf:
+        yield "minimum", setting.low
+    if setting.high < math.inf:
+        yield "maximum", setting.high
+    if setting.choices:
+        yield "enum", list(setting.choices)
+    if setting.pattern:
+        yield "pattern", f"^({setting.pattern})?$"
 
 
 def _sentence(cls: type) -> str:

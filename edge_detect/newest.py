@@ -16,8 +16,9 @@ from typing import cast
 
 import numpy as np
 
-from edge_detect.errors import EdgeDetectError, SourceError, SourceLost
+from edge_detect.errors import EdgeDetectError, SourceError, SourceHangs, SourceLost
 from edge_detect.frame import Frame, Image
+from edge_detect.heartbeats import Heartbeats
 from edge_detect.sources import Source
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class Newest:
         shrink: Callable[[Frame], Frame] = lambda frame: frame,
         give_up: float = 0.0,
         back_off: tuple[float, float] = BACK_OFF,
+        heartbeats: Heartbeats | None = None,
+        replaceable: bool = False,
     ) -> None:
         """Starts to read.
 
@@ -51,6 +54,9 @@ class Newest:
             shrink: What is done to each frame in the capture thread, while the net is busy.
             give_up: Seconds that the source may stay away before `SourceLost`; 0 for ever.
             back_off: First and longest wait between attempts to open it again, in seconds.
+            heartbeats: Learn that the capture thread moves.
+            replaceable: Whether a capture thread that hangs ends in `SourceLost`, since somebody
+                starts a fresh process: its driver may never come back to this one.
         """
         self.captured = self.dropped = self.reopened = 0
         self._source, self._name, self._shrink = source, name, shrink
@@ -64,6 +70,11 @@ class Newest:
         self._heard = time.monotonic()  # when the last frame came
         self._lost = False
         self._still = _Still(source.freeze)
+        self._heartbeats = heartbeats or Heartbeats()
+        self._replaceable = replaceable
+        # no source blocks for much longer in one attempt: to open, to read and to close
+        patience = max(self._heartbeats.patience, 3 * source.patience)
+        self._beat = self._heartbeats.expect("capture", patience)
         self._thread = threading.Thread(target=self._run, name=f"capture {name}", daemon=True)
         self._thread.start()
 
@@ -72,7 +83,7 @@ class Newest:
 
         Raises:
             EdgeDetectError: The source could not be opened the first time.
-            SourceLost: It stayed away for too long.
+            SourceLost: It stayed away for too long, or hangs and is replaceable.
         """
         while not self._closed.is_set():
             with self._ready:
@@ -104,10 +115,15 @@ class Newest:
                 self._lose(f"{self._name}: no frame for {away:.0f} s")
         if self._give_up and away > self._give_up:
             raise SourceLost(f"{self._name}: no frame for {away:.0f} s, gave up")
+        if self._replaceable and (silence := self._heartbeats.late().get("capture")):
+            raise SourceLost(
+                f"{self._name}: hangs in its driver for {silence:.0f} s; only a fresh start helps"
+            )
 
     def close(self) -> None:
         """Stops reading and closes the source; safe to call twice."""
         self._closed.set()
+        self._heartbeats.forget("capture")
         with self._ready:
             self._ready.notify_all()
         self._thread.join(2)
@@ -124,22 +140,27 @@ class Newest:
             self._ready.notify_all()
 
     def _read_for_ever(self) -> None:
-        wait = self._back_off[0]
+        wait, known = self._back_off[0], True
         while not self._closed.is_set():
             before = self.captured
+            if known:
+                self._beat()
             try:
                 self._read_once()
                 if not self._source.reopens:
                     return  # the end of a pipe or a file
                 reason = f"{self._name}: the stream ended"
+                known = True
             except EdgeDetectError as error:
                 if not self.captured or not self._source.reopens:
                     raise
-                reason = str(error)
+                reason, known = str(error), not isinstance(error, SourceHangs)
             if self.captured > before:
                 wait = self._back_off[0]
             if not self._closed.is_set():
                 self._lose(reason)
+            if known:  # lost, and waited for: no hang
+                self._heartbeats.excuse("capture")
             self._closed.wait(wait)
             wait = min(wait * 2, self._back_off[1])
 
@@ -150,6 +171,7 @@ class Newest:
             for frame in frames:
                 if self._closed.is_set():
                     return
+                self._beat()
                 if frame is None:
                     continue
                 self._still.check(frame.image, self._name)

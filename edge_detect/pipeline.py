@@ -12,6 +12,7 @@ from edge_detect.controls import Controls
 from edge_detect.detections import Detections
 from edge_detect.detector import Detector
 from edge_detect.frame import Frame
+from edge_detect.heartbeats import Heartbeats
 from edge_detect.meter import Meter
 from edge_detect.newest import Newest
 from edge_detect.scene import Scene
@@ -26,6 +27,8 @@ def frames_of(
     *,
     shrink: Callable[[Frame], Frame] = lambda frame: frame,
     give_up: float = 0.0,
+    heartbeats: Heartbeats | None = None,
+    replaceable: bool = False,
 ) -> Iterator[Iterable[Frame | None]]:
     """The frames of a source: the newest ones of a live source, all of a recorded one.
 
@@ -34,9 +37,14 @@ def frames_of(
         name: For messages; without a password.
         shrink: Gives each frame of a live source its small picture, in the capture thread.
         give_up: Seconds that a live source may stay away; 0 for ever.
+        heartbeats: Learn that a live source is being read.
+        replaceable: Whether a camera that hangs ends the run, since somebody starts it afresh.
     """
     if source.live:
-        with closing(Newest(source, name, shrink=shrink, give_up=give_up)) as newest:
+        newest = Newest(
+            source, name, shrink=shrink, give_up=give_up, heartbeats=heartbeats, replaceable=replaceable
+        )
+        with closing(newest):
             yield newest
     else:
         with closing(cast("Generator[Frame | None]", iter(source))) as frames:
@@ -54,6 +62,7 @@ def watch(
     idle: Callable[[], None] = lambda: None,
     controls: Controls | None = None,
     unseen: Callable[[Frame], None] = lambda frame: None,
+    heartbeats: Heartbeats | None = None,
 ) -> int:
     """Looks at one frame after another and hands each scene to every sink.
 
@@ -67,31 +76,34 @@ def watch(
         idle: Called when no frame came.
         controls: Choose what is detected, and whether; all that the detector finds without any.
         unseen: Gets each frame that is not looked at, while the controls say pause.
+        heartbeats: Learn that inference and outputs move; who hangs is silent for longest.
 
     Returns:
         How many frames were looked at.
     """
     clock, count = time.perf_counter, 0
     sinks = tuple(sinks)
+    heartbeats = heartbeats or Heartbeats()
+    inferred, put_out = heartbeats.expect("inference"), heartbeats.expect("outputs")
     asked = clock()
     for frame in frames:
         if stop.is_set():
             break
-        if frame is None:
-            idle()
+        if frame is None or (controls and controls.choice.paused):
+            idle() if frame is None else unseen(frame)
             meter.tick()
-            continue
-        if controls and controls.choice.paused:
-            unseen(frame)
-            meter.tick()
+            inferred()
+            put_out()
             asked = clock()
             continue
         got = clock()
         scene = Scene(frame, _look(frame, detect, controls))
         found = clock()
+        inferred()
         for sink in sinks:
             sink.write(scene)
         done = clock()
+        put_out()
         meter.add(frame, detect.timing, got - asked, done - found)
         count += 1
         if count == limit:

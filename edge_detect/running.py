@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edge_detect import config, signals, uri
+from edge_detect import config, logs, signals, uri
 from edge_detect.config import Config
 from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
 from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
-from edge_detect.layers import Settings, show
+from edge_detect.heartbeats import Heartbeats
+from edge_detect.layers import Settings
 from edge_detect.meter import Meter
 from edge_detect.newest import Newest
 from edge_detect.outputs import Drawing, Outputs, Screen, open_window, wanted
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from edge_detect.model import Model
     from edge_detect.sources import Source
     from edge_detect.state import Kept
+    from edge_detect.supervisor import Supervisor
     from edge_detect.web.server import Web
 
 log = logging.getLogger(__name__)
@@ -46,47 +49,62 @@ def run(
     chosen = settings.config
     with settings.blame("source.uri"):
         source = open_source(chosen.source.uri)
-    model = open_model()
-    detect = Detector(model, chosen.detect.confidence, fit=chosen.model.fit)
-    drawing = Drawing(model.labels)
-    runtime = model.interpreter.runtime
-    log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
-    settings.keep()
-    with ExitStack() as stack, signals.answered(reloads=bool(settings.documents)) as asked:
+    heartbeats = Heartbeats()
+    with ExitStack() as stack:
+        supervisors = _supervisors(heartbeats, stack)
+        model = open_model()
+        detect = Detector(model, chosen.detect.confidence, fit=chosen.model.fit)
+        drawing = Drawing(model.labels)
+        runtime = model.interpreter.runtime
+        log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
+        settings.keep()
+        asked = stack.enter_context(signals.answered(reloads=bool(settings.documents)))
         controls, kept = _controls(settings, model.labels, stack)
         with settings.blame("output.outputs"):
             outputs = stack.enter_context(closing(Outputs(chosen.output, drawing, source)))
         window = chosen.output.display and not chosen.output.headless
         screen = Screen((lambda: open_window(drawing, asked.stop.set)) if window else None)
         stack.enter_context(closing(screen))
-        page = _page(settings, controls, detect, stack)
+        pages = _pages(settings, controls, detect, heartbeats, stack)
         fit_small_stream(source, detect)
         frames = stack.enter_context(
             frames_of(
-                source, uri.public(chosen.source.uri), shrink=detect.shrink, give_up=chosen.source.give_up
+                source, uri.public(chosen.source.uri), shrink=detect.shrink, give_up=chosen.source.give_up,
+                heartbeats=heartbeats, replaceable=bool(supervisors),
             )
-        )
+        )  # fmt: skip
         newest = frames if isinstance(frames, Newest) else None
-        if page:
+        for page in pages:
             page.facts.newest = newest
-        meter = Meter(
-            chosen.log.every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats
-        )
+        every = logs.interval(chosen.log.every)
+        meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
-        reload = Reload(settings, again, controls, outputs, meter, kept)
+        reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept)
+
+        def unseen(frame: Frame) -> None:
+            for supervisor in supervisors:
+                supervisor.unseen(frame)
+            for page in pages:
+                page.show(frame)
+
+        for supervisor in supervisors:
+            reload = supervisor.reloading()(reload)
+            stack.callback(supervisor.close)  # before all others: from now on it ends
         watch(
-            _attentive(frames, asked, reload), detect, [outputs, screen, *([page] if page else [])], meter,
-            stop=asked.stop, limit=limit, idle=screen.poll, controls=controls,
-            unseen=page.show if page else lambda frame: None,
+            _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen, *pages], meter,
+            stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, unseen=unseen,
+            heartbeats=heartbeats,
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
 
 
-def _page(settings: Settings, controls: Controls, detect: Detector, stack: ExitStack) -> Web | None:
+def _pages(
+    settings: Settings, controls: Controls, detect: Detector, heartbeats: Heartbeats, stack: ExitStack
+) -> list[Web]:
     """The live page, where the settings ask for one; nothing of it is imported without."""
     chosen, model = settings.config, detect.model
     if not chosen.web.listen:
-        return None
+        return []
     from edge_detect.web.facts import Facts
     from edge_detect.web.server import Web
 
@@ -98,7 +116,9 @@ def _page(settings: Settings, controls: Controls, detect: Detector, stack: ExitS
         lambda: detect.timing,
     )
     with settings.blame("web.listen"):
-        return stack.enter_context(closing(Web(chosen.web, controls, facts)))
+        page = stack.enter_context(closing(Web(chosen.web, controls, facts, heartbeats.expect("web"))))
+    stack.callback(heartbeats.forget, "web")
+    return [page]
 
 
 class Reload:
@@ -136,9 +156,11 @@ class Reload:
             self.done += 1
 
     def _change(self, new: Settings) -> None:
+        from edge_detect import schema  # with the settings files, which few runs have
+
         old = self.settings.config
-        changed = [one for one in config.settings() if one.of(new.config) != one.of(old)]
-        hot = {one.key: one.of(new.config) for one in changed if one.about.reload == "hot"}
+        changed = [one for one in schema.settings() if one.of(new.config) != one.of(old)]
+        hot = {one.key: one.of(new.config) for one in changed if one.reload == "hot"}
         then = config.change(old, hot)
         examine(new)
         with new.blame("detect.classes"):
@@ -147,10 +169,10 @@ class Reload:
             exchange = self._outputs.prepare(then.output)
         exchange()
         self._choose(then, hot)
-        self._meter.every = then.log.every
+        self._meter.every = logs.interval(then.log.every)
         self.settings = replace(new, config=then)
         new.keep()
-        told = [f"{one.key} = {show(one, one.of(new.config))}" for one in changed if one.key in hot]
+        told = [f"{one.key} = {one.show(one.of(new.config))}" for one in changed if one.key in hot]
         log.info("settings read again: %s", ", ".join(told) or "nothing to change")
         if waiting := [one.key for one in changed if one.key not in hot]:
             log.warning("settings that need a restart: %s", ", ".join(waiting))
@@ -209,6 +231,15 @@ def _controls(settings: Settings, labels: Labels, stack: ExitStack) -> tuple[Con
         log.warning("%s: not taken: %s", kept.path, error)
         controls = Controls(choice, labels, kept.keep)
     return controls, kept
+
+
+def _supervisors(heartbeats: Heartbeats, stack: ExitStack) -> list[Supervisor]:
+    """What tells systemd that the run is alive, closed by `stack`; none where systemd did not start us."""
+    if "NOTIFY_SOCKET" not in os.environ:
+        return []
+    from edge_detect.supervisor import find
+
+    return [stack.enter_context(closing(one)) for one in find(heartbeats)]
 
 
 def _attentive(

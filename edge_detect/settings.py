@@ -58,11 +58,17 @@ def _finite(text: str) -> float:
     return value
 
 
+def split(text: str) -> tuple[str, ...]:
+    """`person, car` as ('person', 'car'); each once, in this order."""
+    return tuple(dict.fromkeys(word for word in map(str.strip, text.split(",")) if word))
+
+
 PARSERS: dict[type, Callable[[str], Any]] = {
     bool: lambda text: _WORDS[text.lower()],
     int: int,
     float: _finite,
     str: str,
+    tuple: split,
 }
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from zlib import crc32
 
 from edge_detect import durable, places, toml_lines
-from edge_detect.errors import SinkError
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +80,9 @@ def keep(document: Document) -> None:
         return
     try:
         durable.make_folder(copy.parent)
+        copy.parent.chmod(0o700)  # the address of a camera may hold a password
         durable.write(copy, document.data)
-    except SinkError as error:
+    except OSError as error:
         log.warning("%s: no copy kept for a power cut: %s", document.path, error)
 
 

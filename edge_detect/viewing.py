@@ -65,7 +65,7 @@ class Report:
         slow_p50_ms: From the capture of a frame to its last byte at a viewer whose link carries a
             third of what comes.
         rss_growth_mb: Of this process, from before the first viewer to after the last.
-        stalled_closed_s: After how many seconds those who never read were closed.
+        stalled_closed_s: After how many seconds those who never read were closed; None for not at all.
         viewer_cpu_percent: Of one core, by the page's thread for one fast viewer at `FPS`.
     """
 
@@ -82,7 +82,7 @@ class Report:
     slow_p95_ms: float
     slow_fps: float
     rss_growth_mb: float
-    stalled_closed_s: list[float]
+    stalled_closed_s: list[float | None]
     viewer_cpu_percent: float
     model: str
     model_sha256: str
@@ -126,7 +126,7 @@ def measure(model: Model, *, viewers: int, rounds: int, seconds: float = SECONDS
         slow_p95_ms=round(float(slow[1]), 1),
         slow_fps=round(len(shown["slow"]) / rounds / seconds, 2),
         rss_growth_mb=round(grown / 1e6, 2),
-        stalled_closed_s=[one["closed"] or 0.0 for one in seen if one["kind"] == "stalled"],
+        stalled_closed_s=[one["closed"] for one in seen if one["kind"] == "stalled"],
         viewer_cpu_percent=round(cpu, 2),
         model=model.file.path.name,
         model_sha256=model.file.sha256,

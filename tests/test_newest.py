@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from waiting import take, wait_until
 
-from edge_detect.errors import EdgeDetectError, InputMissing, SourceError, SourceLost
+from edge_detect.errors import EdgeDetectError, InputMissing, SourceError, SourceHangs, SourceLost
 from edge_detect.frame import Frame, Image
+from edge_detect.heartbeats import Heartbeats
 from edge_detect.newest import Newest
 
 QUICK = (0.01, 0.02)
@@ -359,3 +360,70 @@ def test_loop_in_another_thread_ends_when_closed(newest: Open, held: threading.E
     loop.join(5)
 
     assert not loop.is_alive()
+
+
+def test_a_capture_thread_that_hangs_ends_the_run_where_it_is_replaceable(
+    newest: Open, held: threading.Event
+) -> None:
+    heartbeats = Heartbeats(patience=0.05)
+    frames = newest(Camera(([1, held],), patience=0.01), heartbeats=heartbeats, replaceable=True)
+
+    with pytest.raises(SourceLost, match="camera: hangs in its driver for 0 s; only a fresh start helps"):
+        take(frames, 2)
+
+
+def test_a_capture_thread_that_hangs_is_waited_for_where_nobody_starts_another(
+    newest: Open, held: threading.Event
+) -> None:
+    heartbeats = Heartbeats(patience=0.05)
+    frames = newest(Camera(([1, held, 1],), patience=0.01), heartbeats=heartbeats)
+    first = take(frames)
+    wait_until(lambda: "capture" in heartbeats.late())
+    held.set()
+
+    assert len(first + take(frames)) == 2
+
+
+def test_a_camera_that_is_known_to_be_lost_is_no_hang(newest: Open) -> None:
+    heartbeats = Heartbeats(patience=0.05)
+    camera = Camera(([1, CUT], [CUT], [CUT], [1]), patience=0.01)
+    frames = newest(camera, heartbeats=heartbeats, replaceable=True, back_off=(0.2, 0.2))
+
+    assert len(take(frames, 2)) == 2
+    assert min(camera.waits) >= 0.2
+
+
+def test_a_camera_that_says_that_no_frame_came_is_no_hang(newest: Open) -> None:
+    heartbeats = Heartbeats(patience=0.1)
+    frames = newest(Camera(([1, Silence([None])],), patience=0.01), heartbeats=heartbeats, replaceable=True)
+    looks = [frame for frame, _ in zip(frames, range(4), strict=False)]
+
+    assert sum(frame is None for frame in looks) == 3
+
+
+def test_a_driver_that_never_comes_back_is_a_hang_however_often_it_is_asked(newest: Open) -> None:
+    camera = Camera(([1, CUT], [SourceHangs("camera 0: still does not close")]), patience=0.01)
+    frames = newest(camera, heartbeats=Heartbeats(patience=0.1), replaceable=True)
+
+    with pytest.raises(SourceLost, match="hangs in its driver"):
+        take(frames, 2)
+    assert len(camera.opened) > 2
+
+
+def test_a_camera_that_was_closed_is_expected_to_do_nothing(newest: Open) -> None:
+    heartbeats = Heartbeats()
+    frames = newest(Camera(([Still([gray().image])],)), heartbeats=heartbeats)
+    take(frames)
+    expected = set(heartbeats.ages())
+    frames.close()
+
+    assert (expected, heartbeats.ages()) == ({"capture"}, {})
+
+
+def test_a_patient_source_is_given_three_times_its_patience(newest: Open, held: threading.Event) -> None:
+    heartbeats = Heartbeats(patience=0.01)
+    frames = newest(Camera(([1, held],), patience=5.0), heartbeats=heartbeats, replaceable=True)
+    take(frames)
+    wait_until(lambda: heartbeats.ages()["capture"] > 0.05)
+
+    assert heartbeats.late() == {}

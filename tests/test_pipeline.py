@@ -10,9 +10,12 @@ import program
 import pytest
 from layouts import assert_found
 
+from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
 from edge_detect.errors import SinkError, SourceError
 from edge_detect.frame import Frame
+from edge_detect.heartbeats import Heartbeats
+from edge_detect.labels import Labels
 from edge_detect.meter import Meter
 from edge_detect.newest import Newest
 from edge_detect.pipeline import frames_of, watch
@@ -126,6 +129,40 @@ def test_a_moment_without_a_frame_is_not_counted(detect: Detector) -> None:
     assert (count, len(idle)) == (2, 2)
 
 
+def test_only_what_the_controls_want_reaches_the_sinks(detect: Detector) -> None:
+    kept, controls = Kept(), Controls(Choice(0.1), Labels(("person", "car")))
+    changes: list[dict[str, Any]] = [{"classes": ["car"]}, {"classes": [], "confidence": 0.6}, {}]
+
+    def frames() -> Iterator[Frame]:
+        for number, change in enumerate(changes):
+            controls.change(**change)
+            yield frame(number)
+
+    watch(frames(), detect, [kept], Meter(0), stop=threading.Event(), controls=controls)
+
+    assert [scene.detections.classes.tolist() for scene in kept] == [[1], [0], [0]]
+    assert detect.confidence == 0.6
+
+
+def test_a_pause_takes_frames_and_looks_at_none(detect: Detector) -> None:
+    kept, controls, unseen = Kept(), Controls(Choice(0.1), Labels(("person", "car"))), []
+    pauses = [False, True, True, False]
+
+    def frames() -> Iterator[Frame]:
+        for number, paused in enumerate(pauses):
+            controls.change(paused=paused)
+            yield frame(number)
+
+    meter = Meter(0)
+    count = watch(
+        frames(), detect, [kept], meter, stop=threading.Event(), controls=controls, unseen=unseen.append
+    )  # fmt: skip
+
+    assert [scene.frame.number for scene in kept] == [0, 3]
+    assert [frame.number for frame in unseen] == [1, 2]
+    assert (count, meter.report().frames) == (2, 2)
+
+
 def test_the_meter_learns_how_long_everything_took(detect: Detector) -> None:
     meter = Meter(0)
     watch([frame(0), frame(1)], detect, [Kept()], meter, stop=threading.Event())
@@ -160,3 +197,34 @@ def test_a_recording_that_was_not_read_to_its_end_is_closed() -> None:
         assert camera.open
 
     assert not camera.open
+
+
+class Beats(Heartbeats):
+    """Keeps who beat, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beaten: list[str] = []
+
+    def beat(self, part: str) -> None:
+        self.beaten.append(part)
+        super().beat(part)
+
+
+def test_inference_and_outputs_tell_that_they_move_with_and_without_a_frame(detect: Detector) -> None:
+    beats = Beats()
+    watch([frame(0), None], detect, [Kept()], Meter(0), stop=threading.Event(), heartbeats=beats)
+
+    assert beats.beaten == ["inference", "outputs"] * 2
+
+
+def test_an_output_that_hangs_is_silent_for_longer_than_the_inference(detect: Detector) -> None:
+    beats, seen = Heartbeats(), []
+
+    class Hanging(Kept):
+        def write(self, scene: Scene) -> None:
+            seen.append(beats.ages())
+
+    watch([frame(0)], detect, [Hanging()], Meter(0), stop=threading.Event(), heartbeats=beats)
+
+    assert seen[0]["outputs"] > seen[0]["inference"]

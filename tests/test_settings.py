@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_detect.errors import ConfigError
-from edge_detect.settings import build, check_range
+from edge_detect.settings import build, check_range, split
 
 
 @dataclass
@@ -102,3 +102,11 @@ def test_what_was_written_is_read_again(address: str, width: int, fps: float, mi
     texts = {name: str(getattr(camera, name)) for name in ("address", "width", "fps", "mirrored")}
 
     assert build(Camera, texts, "v4l2:0") == camera
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", ()), ("a", ("a",)), (" a ,b c,, a", ("a", "b c")), (",", ())],
+)
+def test_a_list_is_split_at_its_commas(text: str, words: tuple[str, ...]) -> None:
+    assert split(text) == words

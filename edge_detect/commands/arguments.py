@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_detect import config, layers
 from edge_detect.errors import ConfigError, InputMissing
 
 if TYPE_CHECKING:
@@ -123,15 +122,12 @@ def share(text: str) -> float:
     return value
 
 
-def names(text: str) -> tuple[str, ...]:
-    """`person,car` taken apart."""
-    return layers.split(text)
-
-
 def address(text: str) -> str:
     """HOST:PORT."""
-    (listen,) = (one for one in config.settings() if one.key == "web.listen")
-    if not text or not listen.fits(text) or text.partition(":")[0] in ("csi", "rpicam"):
+    from edge_detect import schema
+
+    listen = schema.find("web.listen")
+    if not text or not listen.fits(text) or text.startswith(("csi:", "rpicam:")):
         raise argparse.ArgumentTypeError(f"expected {listen.expected}, got '{text}'")
     return text
 

@@ -76,7 +76,7 @@ def _show_viewers(options: argparse.Namespace) -> int:
 
 def viewers_text(report: Viewing) -> str:
     """The report for people."""
-    closed = ", ".join(f"{seconds:.1f}" for seconds in report.stalled_closed_s)
+    closed = ", ".join(f"{seconds:.1f} s" if seconds else "never" for seconds in report.stalled_closed_s)
     return (
         f"{report.model} ({report.model_sha256[:16]}), {report.viewers} viewers, on {report.board}\n"
         f"inference rate   {report.rate_ratio:.3f} x without viewers"
@@ -84,7 +84,7 @@ def viewers_text(report: Viewing) -> str:
         f"fast viewer      {report.fast_fps:.1f} fps, shown after p50 {report.fast_p50_ms:.0f} ms\n"
         f"slow viewer      {report.slow_fps:.1f} fps, shown after p50 {report.slow_p50_ms:.0f} ms,"
         f" p95 {report.slow_p95_ms:.0f} ms\n"
-        f"stalled viewers  closed after {closed} s\n"
+        f"stalled viewers  closed after {closed}\n"
         f"memory           {report.rss_growth_mb:+.1f} MB\n"
         f"one viewer       {report.viewer_cpu_percent:.1f} % of a core"
     )

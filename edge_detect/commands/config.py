@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from edge_detect import config, durable, layers, manual, places
+from edge_detect import durable, layers, manual, places, schema
 from edge_detect.errors import ConfigError, SettingsError
 
 ACTS = {
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Does what the act says."""
-    acts = {"init": init, "check": check, "show": show, "schema": schema}
+    acts = {"init": init, "check": check, "show": show, "schema": print_schema}
     return acts[options.act](options)
 
 
@@ -74,17 +74,17 @@ def check(options: argparse.Namespace) -> int:
 def show(options: argparse.Namespace) -> int:
     """Prints the settings as a file that could be read again."""
     settings = layers.read(options.file)
-    for section in config.sections():
+    for section in schema.sections():
         print(f"[{section}]")
-        for one in config.settings():
+        for one in schema.settings():
             if one.section == section:
-                line = f"{one.name} = {layers.show(one, one.of(settings.config))}"
+                line = f"{one.name} = {one.show(one.of(settings.config))}"
                 print(f"{line:<40}  # {settings.origin(one.key)}" if options.origin else line)
         print()
     return 0
 
 
-def schema(options: argparse.Namespace) -> int:
+def print_schema(options: argparse.Namespace) -> int:
     """Prints the JSON Schema."""
-    print(json.dumps(manual.schema(), indent=2))
+    print(json.dumps(manual.json_schema(), indent=2))
     return 0

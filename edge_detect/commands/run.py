@@ -7,11 +7,13 @@ prints it.
 from __future__ import annotations
 
 import argparse
+import logging
 from typing import Any
 
-from edge_detect import layers
+from edge_detect import layers, logs
 from edge_detect.commands import arguments
 from edge_detect.layers import Settings
+from edge_detect.settings import split
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_model(parser)
     parser.add_argument(
-        "--classes", type=arguments.names, metavar="A,B", help="tell of these classes only (default: all)"
+        "--classes", type=split, metavar="A,B", help="tell of these classes only (default: all)"
     )
     group = parser.add_argument_group("source")
     group.add_argument(
@@ -73,6 +75,8 @@ def main(options: argparse.Namespace) -> int:
         return layers.read(options.config, given, strict=strict)
 
     settings = read()
+    if settings.config.log.format != "text":
+        logs.configure(logging.root.level, settings.config.log.format)
     model = settings.config.model
     chosen = argparse.Namespace(model=model.path, labels=model.labels, threads=model.threads)
     arguments.model_path(chosen)  # a missing model is told before cameras are looked for

@@ -8,14 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from edge_detect import pixels
-from edge_detect.errors import DependencyError, EdgeDetectError, InputMissing, SourceError
+from edge_detect.errors import DependencyError, EdgeDetectError, InputMissing, SourceError, SourceHangs
 from edge_detect.frame import Frame, Image
 from edge_detect.settings import check_range
 
@@ -64,6 +64,7 @@ class Csi:
     freeze: float = 5.0
     live = True
     reopens = True
+    _closing: threading.Thread | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.address.isdecimal():
@@ -80,6 +81,8 @@ class Csi:
             raise ValueError("small_width and small_height: expected both or none")
 
     def __iter__(self) -> Iterator[Frame]:
+        if self._closing and self._closing.is_alive():
+            raise SourceHangs(f"camera {self.address}: still does not close")
         picamera2, libcamera = _library()
         with _explained(self.address):
             camera = _open(picamera2.Picamera2, int(self.address))
@@ -90,7 +93,7 @@ class Csi:
             for number in count():
                 yield self._read(camera, number)
         finally:
-            _close(camera, self.address)
+            self._closing = _close(camera, self.address)
 
     def _configuration(self, camera: Any, libcamera: Any) -> Any:
         across, down = mirrors(self.rotation, self.flip)
@@ -238,13 +241,14 @@ def _abandon(camera: Any) -> None:
         os.close(camera.notifyme_w)
 
 
-def _close(camera: Any, address: str) -> None:
-    """Closes the camera, but waits for it only so long."""
+def _close(camera: Any, address: str) -> threading.Thread:
+    """Closes the camera, but waits for it only so long; returns the thread that closes it."""
     thread = threading.Thread(target=_shut, args=(camera, address), name=f"close csi:{address}", daemon=True)
     thread.start()
     thread.join(CLOSING)
     if thread.is_alive():
         log.warning("camera %s: does not close, left behind", address)
+    return thread
 
 
 def _shut(camera: Any, address: str) -> None:

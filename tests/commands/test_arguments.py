@@ -26,3 +26,15 @@ def test_no_model_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "no model: give a .tflite detector with --model FILE (and --labels FILE when it has no names inside);"
         " README.md, section Models, tells where to get one"
     )
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:8080", "[::1]:8080", "pi.local", ":80"])
+def test_an_address_is_a_host_and_a_port(text: str) -> None:
+    assert arguments.address(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "csi:0", "rpicam:1", "rtsp://camera/", "pattern:", "clips/a.mp4"])
+def test_a_source_behind_web_is_no_address(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        arguments.address(text)
+    assert str(caught.value) == f"expected HOST:PORT, such as 127.0.0.1:8080, got '{text}'"

@@ -19,8 +19,9 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 import pytest
+from waiting import wait_until
 
-from edge_detect.errors import ConfigError, DependencyError, InputMissing, SourceError
+from edge_detect.errors import ConfigError, DependencyError, InputMissing, SourceError, SourceHangs
 from edge_detect.frame import Frame
 from edge_detect.settings import build
 from edge_detect.sources import csi
@@ -559,6 +560,23 @@ def test_camera_that_never_closes_is_left_behind(
     released.set()
 
     assert caplog.messages == ["camera 0: does not close, left behind"]
+
+
+def test_camera_that_still_does_not_close_is_not_opened_again(
+    camera: type[Camera], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(csi, "CLOSING", 0.05)
+    monkeypatch.setattr(camera, "on_close", [lambda: released.wait(5)])
+    source = Csi()
+    first(source)
+    with pytest.raises(SourceHangs, match="camera 0: still does not close"):
+        first(source)
+    released.set()
+    wait_until(lambda: not any(thread.name == "close csi:0" for thread in threading.enumerate()))
+
+    assert len(first(source)) == 1
+    assert len(camera.made) == 2
 
 
 def test_error_while_closing_is_told_and_goes_no_further(
