@@ -73,14 +73,13 @@ def main(url: str, folder: Path, seconds: float = 60) -> None:
 
 
 def save(png: bytes, path: Path) -> None:
-    """Writes a picture in 128 colours, without dithering: a third of the bytes."""
+    """Writes a picture in 256 colours, a third of the bytes; the page's own few are kept as they are."""
     import io
 
     from PIL import Image
 
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
-        path, optimize=True
-    )
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

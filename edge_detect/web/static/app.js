@@ -404,7 +404,7 @@ function read(message) {
     tries = 0;
     lastEvent = -1;
     labels = message.state.labels;
-    $("source").textContent = message.state.source;
+    $("source").textContent = message.state.source.split("?")[0];
     const { name, sha256, runtime } = message.state.model;
     $("model").textContent = [name, sha256 && sha256.slice(0, 12), runtime, `edge-detect ${message.state.version}`].filter(Boolean).join(" · ");
     $("logout").hidden = !message.state.guarded;
