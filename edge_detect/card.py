@@ -67,6 +67,16 @@ class Card:
         """The names inside the file."""
         return Labels(self.labels, self.label_form or "no list")
 
+    @property
+    def word(self) -> str:
+        """The layout as one word; empty unless it is a detector."""
+        words = {
+            "postprocess": f"ssd-postprocess-{str(self.settings.get('order', '')).lower()}",
+            "ssd": "ssd-raw",
+            "yolov5": str(self.settings.get("name", "")).lower(),
+        }
+        return words.get(self.family, self.family)
+
 
 def to_json(card: Card) -> str:
     """The card as a line of JSON."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "config": ("edge_detect.commands.config", "write, check and show the settings of a run"),
     "doctor": ("edge_detect.commands.doctor", "is the camera there, is the model sound, what to fix"),
     "bench": ("edge_detect.commands.bench", "speed of a model and of the whole loop on this machine"),
+    "models": ("edge_detect.commands.models", "list, download, install, check and roll back detectors"),
     "dataset": ("edge_detect.commands.dataset", "check, describe, convert, show and split data sets"),
     "evaluate": ("edge_detect.commands.evaluate", "COCO mAP, speed and size of any models the runtime reads"),
     "train": ("edge_detect.commands.train", "a data set becomes a detector (workshop)"),
@@ -42,7 +43,7 @@ examples:
   edge-detect inspect model.tflite
 
 exit codes:
-  0 done   1 broke   2 asked wrongly   66 input missing   69 source lost   74 disk   78 settings
+  0 done   1 broke   2 asked wrongly   66 input missing   69 source or server lost   74 disk   78 settings
   130 interrupted
 """
 

@@ -86,6 +86,10 @@ class Detector:
         self._painter.lay(image, fit, self.model.interpreter.input()[0])
         return fit
 
+    def try_out(self) -> None:
+        """Looks at a grey picture, so that what breaks with the first one breaks here."""
+        self(Frame(np.full((480, 640, 3), 128, np.uint8), 0.0, 0))
+
     def inner_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) of the part of the model's input that a picture of `size` fills."""
         return self._fit(size).inner

@@ -1,10 +1,15 @@
-"""Durable: files that a power cut leaves whole, the new one or the old one."""
+"""Durable: files that a power cut leaves whole, the new one or the old one; locks between processes.
+
+What root writes into the folder of a service belongs to the user of that service.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +32,7 @@ def write(path: Path, data: bytes) -> None:
             with open(draft, "xb") as file:
                 with contextlib.suppress(FileNotFoundError):
                     os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+                _hand_over(file.fileno(), path.parent)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -44,7 +50,73 @@ def make_folder(path: Path) -> None:
         SinkError: It cannot be made.
     """
     with _told(path):
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+            return
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            _hand_over(handle, path.parent)
+        finally:
+            os.close(handle)
+        _sync(path.parent)
+
+
+def remove_folder(path: Path, first: str = "") -> None:
+    """Deletes a folder of files, if it is there; one of them before the others.
+
+    Raises:
+        SinkError: Something in it cannot be deleted.
+    """
+    with _told(path), contextlib.suppress(FileNotFoundError):
+        if first:
+            (path / first).unlink(missing_ok=True)
+        for file in path.iterdir():
+            file.unlink()
+        path.rmdir()
+
+
+@contextmanager
+def locked(path: Path, wait: float = 0.0) -> Iterator[None]:
+    """Holds a lock file; the system lets go of it when the process ends, however it does.
+
+    Args:
+        path: Made when it is missing; its folder is there.
+        wait: Seconds to wait for another process.
+
+    Raises:
+        SinkError: Another process holds it, or it cannot be made.
+    """
+    with _told(path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        with _told(path):
+            _hand_over(handle, path.parent)
+        end = time.monotonic() + wait
+        while not _lock(handle):
+            if time.monotonic() >= end:
+                raise SinkError(f"{path}: another edge-detect holds it; try again when that is done")
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _hand_over(handle: int, folder: Path) -> None:
+    """Gives an open file that root made to the owner of a folder."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 @contextmanager

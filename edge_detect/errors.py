@@ -9,6 +9,7 @@
     │   └── SourceLost                   a camera that is to stay went away           exit 69
     ├── ModelError (ValueError)          a model is not one that we can run           exit 1
     ├── SinkError (OSError)              an output cannot be opened or written        exit 74
+    ├── DownloadError (OSError)          a server does not give what was asked for    exit 69
     ├── DatasetError (ValueError)        a training set contradicts itself            exit 1
     └── InputMissing (OSError)           a named file is not there or not readable    exit 66
 
@@ -60,6 +61,12 @@ class SinkError(EdgeDetectError, OSError):
     """An output cannot be opened or written."""
 
     exit_code = 74
+
+
+class DownloadError(EdgeDetectError, OSError):
+    """A server does not give what it was asked for; another one may."""
+
+    exit_code = 69
 
 
 class DatasetError(EdgeDetectError, ValueError):

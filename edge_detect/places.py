@@ -1,4 +1,4 @@
-"""Places: where settings and state of the program live on a machine."""
+"""Places: where settings, state and models of the program live on a machine."""
 
 from __future__ import annotations
 
@@ -25,3 +25,17 @@ def state_folder() -> Path:
         return Path(service)
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return Path(home, "edge-detect")
+
+
+def models_folder() -> Path:
+    """Where models are installed: in systemd's StateDirectory=, else in XDG_DATA_HOME.
+
+    Without either root means the machine, and installs what its service runs; a user means ~/.local/share.
+    """
+    service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if service:
+        return Path(service, "models")
+    home = os.environ.get("XDG_DATA_HOME")
+    if not home and os.geteuid() == 0:
+        return Path("/var/lib/edge-detect/models")
+    return Path(home or os.path.expanduser("~/.local/share"), "edge-detect", "models")

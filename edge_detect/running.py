@@ -65,7 +65,7 @@ def run(
         window = chosen.output.display and not chosen.output.headless
         screen = Screen((lambda: open_window(drawing, asked.stop.set)) if window else None)
         stack.enter_context(closing(screen))
-        pages = _pages(settings, controls, detect, heartbeats, stack)
+        page = _page(settings, controls, detect, heartbeats, stack)
         fit_small_stream(source, detect)
         frames = stack.enter_context(
             frames_of(
@@ -74,8 +74,8 @@ def run(
             )
         )  # fmt: skip
         newest = frames if isinstance(frames, Newest) else None
-        for page in pages:
-            page.facts.newest = newest
+        for each in page:
+            each.facts.newest = newest
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
@@ -84,21 +84,21 @@ def run(
         def unseen(frame: Frame) -> None:
             for supervisor in supervisors:
                 supervisor.unseen(frame)
-            for page in pages:
-                page.show(frame)
+            for each in page:
+                each.show(frame)
 
         for supervisor in supervisors:
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
         watch(
-            _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen, *pages], meter,
+            _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen, *page], meter,
             stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, unseen=unseen,
             heartbeats=heartbeats,
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
 
 
-def _pages(
+def _page(
     settings: Settings, controls: Controls, detect: Detector, heartbeats: Heartbeats, stack: ExitStack
 ) -> list[Web]:
     """The live page, where the settings ask for one; nothing of it is imported without."""
@@ -116,9 +116,8 @@ def _pages(
         lambda: detect.timing,
     )
     with settings.blame("web.listen"):
-        page = stack.enter_context(closing(Web(chosen.web, controls, facts, heartbeats.expect("web"))))
-    stack.callback(heartbeats.forget, "web")
-    return [page]
+        page = Web(chosen.web, controls, facts, heartbeats.expect("web"))
+    return [stack.enter_context(closing(page))]
 
 
 class Reload:

@@ -13,7 +13,8 @@ import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HOME = {"CONFIGURATION_DIRECTORY": "etc", "XDG_CONFIG_HOME": "user", "XDG_STATE_HOME": "state"}
+HOME = {"CONFIGURATION_DIRECTORY": "etc", "XDG_CONFIG_HOME": "user", "XDG_STATE_HOME": "state",
+        "XDG_DATA_HOME": "data"}  # fmt: skip
 SHARED = ROOT.parent / "shared"
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
@@ -47,7 +48,7 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             patch.delenv(name)
         for name in ("CACHE_DIRECTORY", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"):
             patch.delenv(name, raising=False)
-        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "CONFIGURATION_DIRECTORY"):
+        for name in ("XDG_CACHE_HOME", *HOME):
             folder = home if name == "XDG_CACHE_HOME" else tmp_path_factory.mktemp(name.lower())
             patch.setenv(name, str(folder))
         yield home
@@ -55,7 +56,7 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the settings of a machine in `etc`, those of a user in `user`, and `state`."""
+    """A folder with the settings of a machine in `etc`, those of a user in `user`, `state`, and models in `data`."""
     for name, folder in HOME.items():
         monkeypatch.setenv(name, str(tmp_path / folder))
     return tmp_path

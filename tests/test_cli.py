@@ -19,6 +19,7 @@ COMMANDS = (
     "config",
     "doctor",
     "bench",
+    "models",
     "dataset",
     "evaluate",
     "train",
@@ -38,6 +39,7 @@ OPTIONS = {
     "inspect": ("-l --labels", "-i --image", "--json"),
     "doctor": (*MODEL, "--json"),
     "bench": (*RUNNING, "-s --source", "--rounds", "--starts", "--json"),
+    "models": ("list", "pull", "install", "verify", "rollback", "remove"),
     "dataset": ("check", "describe", "convert", "sheet", "split"),
     "evaluate": (
         *MODEL, "--threads", "--fit", "--data", "--images", "--classes", "--limit", "--json", "--curves",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,50 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_file(tmp_path: Pat
 
         words = path.read_bytes().split()
         assert (len(words), len(set(words))) == (20000, 1)
+
+
+def test_a_folder_of_files_is_removed_and_one_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "folder" / name).touch()
+
+    durable.remove_folder(tmp_path / "folder", first="b")
+    durable.remove_folder(tmp_path / "folder", first="b")
+
+    assert not (tmp_path / "folder").exists()
+
+
+def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    with durable.locked(tmp_path / "lock"):
+        with pytest.raises(SinkError) as caught, durable.locked(tmp_path / "lock", 0.05):
+            pass
+        assert str(caught.value) == (
+            f"{tmp_path}/lock: another edge-detect holds it; try again when that is done"
+        )
+
+    with durable.locked(tmp_path / "lock"):
+        pass
+
+
+def test_who_waits_gets_the_lock_when_the_other_is_done(tmp_path: Path) -> None:
+    got = threading.Event()
+
+    def wait() -> None:
+        with durable.locked(tmp_path / "lock", 5.0):
+            got.set()
+
+    other = threading.Thread(target=wait)
+    with durable.locked(tmp_path / "lock"):
+        other.start()
+        assert not got.wait(0.05)
+    other.join(5)
+
+    assert got.is_set()
+
+
+def test_a_lock_is_not_made_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(SinkError), durable.locked(tmp_path / "lock"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()

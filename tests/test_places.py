@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,24 @@ def test_systemd_and_the_desktop_say_where_things_are(
 
     found = places.machine_file(), places.user_file(), places.state_folder()
     assert list(found) == [Path(place) for place in expected]
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ({}, "/var/lib/edge-detect/models" if os.geteuid() == 0 else "/me/.local/share/edge-detect/models"),
+        ({"XDG_DATA_HOME": "/d"}, "/d/edge-detect/models"),
+        ({"XDG_DATA_HOME": "/d", "STATE_DIRECTORY": "/v/w:/z"}, "/v/w/models"),
+    ],
+    ids=["plain", "xdg", "systemd"],
+)
+def test_models_are_where_the_service_finds_them(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: str
+) -> None:
+    monkeypatch.setenv("HOME", "/me")
+    for name in ("STATE_DIRECTORY", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+
+    assert places.models_folder() == Path(expected)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from program import started
 from scenes import LABELS
 from test_outputs import Recording
+from waiting import killed_in_time
 
 from edge_detect import layers
 from edge_detect.controls import Choice, Controls
@@ -185,8 +187,15 @@ def test_examining_leaves_to_a_flag_its_own_words(parts: Parts) -> None:
 def watching(desk: Path, text: str, *words: str) -> Iterator[subprocess.Popen[str]]:
     """The program with these settings, which has looked at a frame."""
     (desk / "own.toml").write_text(f"[model]\npath = 'model.tflite'\n[source]\nuri = '{LIVE}'\n{text}")
-    with started("--config", "own.toml", "--json", *words, start_new_session=True) as child:
+    with at_work("--config", "own.toml", "--json", *words) as child:
         seen(child, lambda row: True)
+        yield child
+
+
+@contextmanager
+def at_work(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """The program, without a terminal."""
+    with started(*words, start_new_session=True) as child, killed_in_time(child):
         yield child
 
 
@@ -252,7 +261,7 @@ def test_sighup_with_a_bad_file_changes_nothing(desk: Path, home: Path) -> None:
 
 
 def test_sighup_without_settings_files_ends_the_run(desk: Path, home: Path) -> None:
-    with started(LIVE, "-m", "model.tflite", "--json", start_new_session=True) as child:
+    with at_work(LIVE, "-m", "model.tflite", "--json") as child:
         seen(child, lambda row: True)
         child.send_signal(signal.SIGHUP)
         program.end_of(child)
@@ -361,3 +370,51 @@ def test_a_run_without_settings_files_reads_none(desk: Path, home: Path) -> None
 
     assert modules_of(*words) & (ours | {"tomllib", "msgspec", "tornado"}) == set()
     assert "tomllib" in modules_of(*words, "--config", "own.toml")
+
+
+def post(log: str, changes: dict[str, Any]) -> int:
+    """Changes settings in the page that a line of the log tells of; the status of the answer."""
+    host = log.partition("http://")[2].rstrip("/")
+    page = HTTPConnection(host, timeout=program.LIMIT)
+    headers = {"Content-Type": "application/json", "X-Requested-With": "test", "Origin": f"http://{host}"}
+    page.request("POST", "/api/settings", json.dumps(changes), headers)
+    with closing(page):
+        return page.getresponse().status
+
+
+def test_what_the_page_changes_holds_in_the_next_run_with_a_page(desk: Path, home: Path) -> None:
+    pytest.importorskip("tornado")
+    settings, page = "[detect]\nconfidence = 0.4\n", ("--web", "127.0.0.1:0")
+    before = ""
+    with watching(desk, settings, *page) as child:
+        before = (desk / "own.toml").read_text()
+        assert post(logged(child, "live page"), {"confidence": 0.6}) == 200
+        seen(child, lambda row: names(row) == ["person"])
+        ended(child)
+
+    assert (desk / "own.toml").read_text() == before
+    for words, expected in (
+        (page, ["person"]),
+        ((), ["person", "car"]),
+        ((*page, "-c", "0.1"), ["person", "car"]),
+    ):
+        with watching(desk, settings, *words) as child:
+            seen(child, lambda row, expected=expected: names(row) == expected)
+            ended(child)
+    with watching(desk, settings.replace("0.4", "0.3"), *page) as child:
+        seen(child, lambda row: names(row) == ["person", "car"])
+        ended(child)
+
+
+def test_a_pause_outlives_a_restart(desk: Path, home: Path) -> None:
+    pytest.importorskip("tornado")
+    with watching(desk, "", "--web", "127.0.0.1:0") as child:
+        assert post(logged(child, "live page"), {"paused": True}) == 200
+        ended(child)
+    with at_work("--config", "own.toml", "--json", "--web", "127.0.0.1:0") as child:
+        told = logged(child, "as changed in the page")
+        assert post(logged(child, "live page"), {"paused": False}) == 200
+        seen(child, lambda row: True)
+        ended(child)
+
+    assert told == f"{home}/state/edge-detect/state.json: paused = True, as changed in the page"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from waiting import wait_until
+from waiting import killed_in_time, wait_until
 
 from edge_detect import signals
 
@@ -90,10 +90,13 @@ print('stop', flush=True)
 
 def test_a_terminal_that_goes_away_ends_the_run() -> None:
     master, terminal = os.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(terminal)],
-        stdout=subprocess.PIPE, text=True, start_new_session=True, pass_fds=[terminal],
-    ) as child:  # fmt: skip
+    command = [sys.executable, "-c", SCRIPT, str(terminal)]
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, start_new_session=True, pass_fds=[terminal]
+        ) as child,
+        killed_in_time(child),
+    ):
         os.close(terminal)
         assert child.stdout
         assert child.stdout.readline() == "ready\n"
@@ -106,9 +109,11 @@ def test_a_terminal_that_goes_away_ends_the_run() -> None:
 
 
 def test_a_process_without_a_terminal_reloads() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as child:
+    command = [sys.executable, "-c", SCRIPT]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as child,
+        killed_in_time(child),
+    ):
         assert child.stdout
         assert child.stdout.readline() == "ready\n"
         child.send_signal(signal.SIGHUP)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from edge_detect.frame import Frame
 
@@ -38,3 +41,15 @@ def watch(frames: Iterable[Frame | None], enough: Callable[[Frame], object], lim
             return
         assert time.monotonic() < end, "it did not come in time"
     raise AssertionError("the frames ended")
+
+
+@contextmanager
+def killed_in_time(child: subprocess.Popen[str], limit: float = 4 * LIMIT) -> Iterator[None]:
+    """A process that hangs is killed, so that whoever reads its outputs comes to their end."""
+    timer = threading.Timer(limit, child.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()

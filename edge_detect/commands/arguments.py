@@ -31,7 +31,12 @@ SHIPPED = MODELS / "detector.tflite"
 def add_model(parser: argparse.ArgumentParser) -> None:
     """-m, -l, -c and how the model is run."""
     group = parser.add_argument_group("model")
-    group.add_argument("-m", "--model", metavar="FILE", help="a .tflite detector")
+    group.add_argument(
+        "-m",
+        "--model",
+        metavar="FILE",
+        help="a .tflite detector (default: the installed one, else the shipped one)",
+    )
     group.add_argument(
         "-l", "--labels", metavar="FILE", help="names of its classes (default: those inside the model)"
     )
@@ -47,27 +52,53 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def model_path(options: argparse.Namespace) -> Path:
-    """The model file that the options name, or the shipped one.
+def model_files(model: str | None, labels: str | None) -> tuple[Path, Path | None]:
+    """The model that was named, else the installed one, else the shipped one; and its label file.
+
+    Args:
+        model: A file; empty or None when none was named.
+        labels: A label file; empty or None for the names that the model brings with it.
 
     Raises:
-        InputMissing: None was named and none is shipped.
+        InputMissing: None was named, and none is installed or shipped.
     """
-    path = Path(options.model) if options.model else SHIPPED
-    if not options.model and not path.exists():
+    names = Path(labels) if labels else None
+    if model:
+        return Path(model), names
+    from edge_detect import store
+
+    if installed := store.active():
+        return installed.model, names or installed.labels
+    if not SHIPPED.exists():
         raise InputMissing(
             "no model: give a .tflite detector with --model FILE (and --labels FILE when it has no names"
-            " inside); README.md, section Models, tells where to get one"
+            " inside), or install one: edge-detect models list"
         )
-    return path
+    return SHIPPED, names
 
 
 def open_model(options: argparse.Namespace) -> Model:
     """The model that the options name, ready to run."""
     from edge_detect import model
 
-    labels = Path(options.labels) if options.labels else None
-    return model.open_model(model_path(options), labels, options.threads)
+    return model.open_model(*model_files(options.model, options.labels), options.threads)
+
+
+def open_on_trial(path: Path, labels: Path | None, threads: int) -> Model:
+    """The model of a run that names none; one that is new looks at a picture before it is ready.
+
+    It does so before there is a camera: that one is away is not held against the model.
+    """
+    from edge_detect import model, store
+
+    on_trial = store.began(path)
+    opened = model.open_model(path, labels, threads)
+    if on_trial:
+        from edge_detect.detector import Detector
+
+        Detector(opened).try_out()
+        store.proved(path)
+    return opened
 
 
 def source_of(options: argparse.Namespace) -> str | None:

@@ -244,13 +244,10 @@ def _split(options: argparse.Namespace) -> int:
 
 
 def _label(options: argparse.Namespace) -> int:
-    from pathlib import Path
-
     from edge_detect.model import open_model
     from edge_detect.workshop import calibration, dataset, formats, pseudo_labels
 
-    labels = Path(options.labels) if options.labels else None
-    model = open_model(arguments.model_path(options), labels)
+    model = open_model(*arguments.model_files(options.model, options.labels))
     paths = [path for place in options.pictures for path in calibration.paths_of(place, "PICTURES")]
     data = dataset.rename(pseudo_labels.label(paths, model, options.sure), options.names)
     if options.classes:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 
 from edge_detect.commands import arguments
+from edge_detect.errors import InputMissing
 
 COLOURS = {"ok": "32", "note": "33", "fail": "31"}
 
@@ -28,10 +29,11 @@ def main(options: argparse.Namespace) -> int:
     """Examines and prints."""
     from edge_detect import checkup
 
-    shipped = arguments.SHIPPED if arguments.SHIPPED.exists() else None
-    model = Path(options.model) if options.model else shipped
+    model, labels = None, None
+    with suppress(InputMissing):  # that there is no model is one of the findings
+        model, labels = arguments.model_files(options.model, options.labels)
     worst = 0
-    for finding in checkup.examine(model, Path(options.labels) if options.labels else None):
+    for finding in checkup.examine(model, labels):
         if options.json:
             print(json.dumps(asdict(finding)), flush=True)
         else:

@@ -64,14 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Measures, prints, and writes what was asked for."""
-    paths = _paths(options)
+    paths, labels = _models(options)
     folders = _folders(options)
     for option in ("curves", "report"):
         _check_place(getattr(options, option))
     _check_packages(drawn=bool(options.curves or options.report))
     from edge_detect.workshop import evaluate
 
-    opened = evaluate.open_models(paths, Path(options.labels) if options.labels else None, options.threads)
+    opened = evaluate.open_models(paths, labels, options.threads)
     sets = [_read(options, place, folder) for place, folder in zip(options.data, folders, strict=True)]
     done = [
         evaluate.compare(opened, data, fit=options.fit, place=place)
@@ -87,15 +87,16 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def _paths(options: argparse.Namespace) -> list[Path]:
-    """The model files, each once."""
+def _models(options: argparse.Namespace) -> tuple[list[Path], Path | None]:
+    """The model files, each once, and the names for those without."""
     if not options.model:
-        return [arguments.model_path(options)]
+        path, labels = arguments.model_files("", options.labels)
+        return [path], labels
     paths = [Path(word) for word in options.model]
     for i, path in enumerate(paths):
         if path.resolve() in [other.resolve() for other in paths[:i]]:
             raise ConfigError(f"--model {path}: expected each file once, got it twice")
-    return paths
+    return paths, Path(options.labels) if options.labels else None
 
 
 def _folders(options: argparse.Namespace) -> list[Path | None]:

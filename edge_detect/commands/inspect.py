@@ -67,7 +67,7 @@ def describe(file: File, card: Card) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "file": str(file.path),
         "kind": card.kind,
-        "layout": _key(card),
+        "layout": card.word or None,
         "description": card.layout,
         "reason": card.reason,
         "bytes": len(file.data),
@@ -87,18 +87,6 @@ def describe(file: File, card: Card) -> dict[str, Any]:
                 "padding": card.input.padding,
             }
     return entry
-
-
-def _key(card: Card) -> str | None:
-    """The layout as one word."""
-    if card.kind != "detector":
-        return None
-    words = {
-        "postprocess": f"ssd-postprocess-{str(card.settings.get('order', '')).lower()}",
-        "ssd": "ssd-raw",
-        "yolov5": str(card.settings.get("name", "")).lower(),
-    }
-    return words.get(card.family, card.family)
 
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:

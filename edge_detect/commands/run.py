@@ -78,12 +78,14 @@ def main(options: argparse.Namespace) -> int:
     if settings.config.log.format != "text":
         logs.configure(logging.root.level, settings.config.log.format)
     model = settings.config.model
-    chosen = argparse.Namespace(model=model.path, labels=model.labels, threads=model.threads)
-    arguments.model_path(chosen)  # a missing model is told before cameras are looked for
+    # a missing one is told before cameras are looked for
+    files = arguments.model_files(model.path, model.labels)
     from edge_detect import running
+    from edge_detect.model import open_model
 
+    opened = open_model if model.path else arguments.open_on_trial
     return running.run(
-        settings, lambda: arguments.open_model(chosen), lambda: read(strict=True), options.frames
+        settings, lambda: opened(*files, model.threads), lambda: read(strict=True), options.frames
     )
 
 

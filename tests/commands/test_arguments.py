@@ -3,8 +3,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import program
 import pytest
 
+from edge_detect import store
 from edge_detect.commands import arguments
 from edge_detect.errors import InputMissing
 
@@ -14,17 +16,27 @@ def test_without_a_model_the_shipped_one_is_taken(tmp_path: Path, monkeypatch: p
     shipped.write_bytes(b"")
     monkeypatch.setattr(arguments, "SHIPPED", shipped)
 
-    assert arguments.model_path(argparse.Namespace(model=None)) == shipped
+    assert arguments.model_files(None, "") == (shipped, None)
+    assert arguments.model_files("", "names.txt") == (shipped, Path("names.txt"))
+
+
+def test_an_installed_model_comes_before_the_shipped_one(home: Path) -> None:
+    with store.locked("work"):
+        manifest = store.install("mine", program.detector(b""), b"cat\ndog\n", "here")
+
+    assert arguments.model_files("", "") == (manifest.model, manifest.labels)
+    assert arguments.model_files("", "names.txt") == (manifest.model, Path("names.txt"))
+    assert arguments.model_files("m.tflite", "") == (Path("m.tflite"), None)
 
 
 def test_no_model_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arguments, "SHIPPED", tmp_path / "detector.tflite")
 
     with pytest.raises(InputMissing) as caught:
-        arguments.model_path(argparse.Namespace(model=None))
+        arguments.model_files("", None)
     assert str(caught.value) == (
-        "no model: give a .tflite detector with --model FILE (and --labels FILE when it has no names inside);"
-        " README.md, section Models, tells where to get one"
+        "no model: give a .tflite detector with --model FILE (and --labels FILE when it has no names inside),"
+        " or install one: edge-detect models list"
     )
 
 
