@@ -122,6 +122,21 @@ def test_a_part_of_the_loop_that_hangs_is_told_within_the_watchdogs_time(
     assert "hanging.py" in log
 
 
+def test_a_live_page_that_hangs_is_told_within_the_watchdogs_time(desk: Path, listener: Listener) -> None:
+    pytest.importorskip("tornado")
+    words = (LIVE, *MODEL, "--web", "127.0.0.1:0")
+    with service(listener, sys.executable, "-m", "hanging", "web", "now", *words) as child:
+        listener.until("READY", "1")
+        listener.until("WATCHDOG", "1")
+        Path("now").touch()
+        status = listener.until("WATCHDOG", "trigger")["STATUS"]
+        child.kill()
+
+    found = re.fullmatch(r"hangs: web for (\d+) s", status)
+    assert found
+    assert int(found[1]) <= WATCHDOG
+
+
 def test_a_camera_whose_driver_hangs_ends_the_run_in_good_order_for_a_fresh_one(
     desk: Path, listener: Listener
 ) -> None:
