@@ -237,10 +237,10 @@ def test_a_real_systemd_starts_feeds_restarts_and_stops_it(desk: Path) -> None:
     (desk / "units/watch.service").write_text(
         f"""[Service]
 Type=notify
-ExecStart={sys.executable} -m edge_detect run {LIVE} -m model.tflite
+ExecStart={sys.executable} -m hanging outputs now {LIVE} -m model.tflite --output o.mp4
 ExecReload=/bin/kill -HUP $MAINPID
 WorkingDirectory={desk}
-Environment=PYTHONPATH={ROOT} XDG_CACHE_HOME={os.environ["XDG_CACHE_HOME"]}
+Environment=PYTHONPATH={ROOT}:{TESTS} XDG_CACHE_HOME={os.environ["XDG_CACHE_HOME"]}
 WatchdogSec={WATCHDOG:g}
 Restart=on-failure
 RestartSec=0.1
@@ -254,6 +254,7 @@ RestartSec=0.1
         "started active 0",
         "killed active 1",
         "stopped by SIGSTOP active 2 watchdog",
+        "an output hung active 3 watchdog",
         "ended inactive success 0",
     ], end.stderr
 
@@ -266,10 +267,11 @@ systemctl --user start watch
 echo started $(shown ActiveState) $(shown NRestarts)
 kill -9 $(shown MainPID); until_restarted 1
 echo killed $(shown ActiveState) $(shown NRestarts)
-kill -STOP $(shown MainPID)
-for i in $(seq 300); do [ "$(shown Result)" = success ] || break; sleep .02; done; result=$(shown Result)
-until_restarted 2
+until_failed() { for i in $(seq 300); do result=$(shown Result); [ $result = success ] || break; sleep .02; done; }
+kill -STOP $(shown MainPID); until_failed; until_restarted 2
 echo stopped by SIGSTOP $(shown ActiveState) $(shown NRestarts) $result
+touch now; until_failed; rm now; until_restarted 3
+echo an output hung $(shown ActiveState) $(shown NRestarts) $result
 systemctl --user stop watch
 echo ended $(shown ActiveState) $(shown Result) $(shown ExecMainStatus)
 """
