@@ -22,6 +22,7 @@ TOKEN = "k3yW0rd-of-the-tests-0123456789-abcdef"
 PASSWORD = "correct horse battery"
 EVIL = "<img src=x onerror=alert(1)>"
 LABELS = Labels(("person", "car", EVIL))
+HERE = "127.0.0.1"  # where visitors ask, and come from
 LIMIT = 5.0  # seconds that an answer may take
 
 
@@ -75,7 +76,7 @@ class Site:
         self.web.show(Frame(scenes.picture(), 0.0, number))
 
     def connect(self) -> socket.socket:
-        link = socket.create_connection(("127.0.0.1", self.port), LIMIT)
+        link = socket.create_connection((HERE, self.port), LIMIT)
         self._links.append(link)
         return link
 

@@ -17,27 +17,36 @@ from edge_detect.errors import ConfigError, InputMissing
 
 if TYPE_CHECKING:
     from edge_detect.benchmark import Report
+    from edge_detect.viewing import Report as Viewing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `edge-detect bench`."""
     arguments.add_model(parser)
-    parser.add_argument("-s", "--source", required=True, metavar="FILE", help="a video file")
+    parser.add_argument("-s", "--source", metavar="FILE", help="a video file")
     parser.add_argument(
-        "--rounds", type=arguments.count, default=24, metavar="N", help="pairs of blocks (24)"
+        "--rounds", type=arguments.count, metavar="N", help="pairs of blocks (24; 4 with viewers)"
     )
     parser.add_argument(
         "--starts", type=arguments.count, default=5, metavar="N", help="pairs of program starts (5; 0: none)"
     )
+    parser.add_argument(
+        "--viewers", type=arguments.count, default=0, metavar="N",
+        help="measure what N viewers of the live page cost instead, of whom two never read and one is slow",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
 def main(options: argparse.Namespace) -> int:
     """Measures and prints."""
+    if options.rounds == 0:
+        raise ConfigError("--rounds: expected 1 or more, got 0")
+    if options.viewers:
+        return _show_viewers(options)
     from edge_detect import benchmark
 
-    if options.rounds < 1:
-        raise ConfigError("--rounds: expected 1 or more, got 0")
+    if not options.source:
+        raise ConfigError("expected --source FILE, a video")
     if not Path(options.source).is_file():
         raise InputMissing(f"{options.source}: expected a video file, there is none")
     model = arguments.open_model(options)
@@ -45,11 +54,40 @@ def main(options: argparse.Namespace) -> int:
         model,
         options.source,
         confidence=options.confidence,
-        rounds=options.rounds,
+        rounds=options.rounds or 24,
         starts=options.starts,
     )
     print(json.dumps(asdict(report)) if options.json else text_of(report))
     return 0
+
+
+def _show_viewers(options: argparse.Namespace) -> int:
+    """Measures what viewers cost, and prints."""
+    if options.viewers < 4:
+        raise ConfigError(f"--viewers: expected 4 or more, got {options.viewers}")
+    from edge_detect import viewing
+
+    report = viewing.measure(
+        arguments.open_model(options), viewers=options.viewers, rounds=options.rounds or 4
+    )
+    print(json.dumps(asdict(report)) if options.json else viewers_text(report))
+    return 0
+
+
+def viewers_text(report: Viewing) -> str:
+    """The report for people."""
+    closed = ", ".join(f"{seconds:.1f} s" if seconds else "never" for seconds in report.stalled_closed_s)
+    return (
+        f"{report.model} ({report.model_sha256[:16]}), {report.viewers} viewers, on {report.board}\n"
+        f"inference rate   {report.rate_ratio:.3f} x without viewers"
+        f" ({report.rate:.1f} / {report.rate_alone:.1f} a second)\n"
+        f"fast viewer      {report.fast_fps:.1f} fps, shown after p50 {report.fast_p50_ms:.0f} ms\n"
+        f"slow viewer      {report.slow_fps:.1f} fps, shown after p50 {report.slow_p50_ms:.0f} ms,"
+        f" p95 {report.slow_p95_ms:.0f} ms\n"
+        f"stalled viewers  closed after {closed}\n"
+        f"memory           {report.rss_growth_mb:+.1f} MB\n"
+        f"one viewer       {report.viewer_cpu_percent:.1f} % of a core"
+    )
 
 
 def text_of(report: Report) -> str:

@@ -155,6 +155,16 @@ class Web:
         self._thread.start()
         log.info("live page: %s", self.url)
 
+    @property
+    def viewers(self) -> int:
+        """How many look now."""
+        return len(self._station.viewers)
+
+    @property
+    def thread_id(self) -> int:
+        """Of the page's thread, for who asks what it costs."""
+        return self._thread.ident or 0
+
     def write(self, scene: Scene) -> None:
         if self._error:
             raise SinkError(f"live page: {self._error}") from self._error

@@ -41,7 +41,7 @@ class State:
         self.shown = float("-inf")
         self.stats: dict[str, Any] = {}
         self.sample()
-        self.events.add("start", f"Watching {facts.source or 'a source'}")
+        self.events.add("start", f"Watching {facts.source.partition('?')[0] or 'a source'}")
 
     def sample(self) -> None:
         """Brings `stats` up to date, and tells what has changed."""

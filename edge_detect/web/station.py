@@ -87,6 +87,7 @@ class Shot:
             "w": width,
             "h": height,
             "paused": self.paused,
+            "t_ms": round(frame.time * 1e3, 1) if self._live else None,  # of the monotonic clock
             "age_ms": round((time.monotonic() - frame.time) * 1e3, 1) if self._live else None,
             "infer_ms": round((timing.prepare + timing.invoke + timing.decode) * 1e3, 2),
             "counts": dict(Counter(self._view.labels[number] for number in classes)),

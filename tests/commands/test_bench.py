@@ -42,3 +42,32 @@ def test_what_is_no_video_is_told_in_one_line(desk: Path, place: str, code: int)
     end = run(*QUICK, "-s", place)
 
     assert (end.returncode, end.stdout, end.stderr.count("\n")) == (code, "", 1)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("--viewers", "3"), "--viewers: expected 4 or more, got 3"),
+        ((), "expected --source FILE, a video"),
+        (("--rounds", "0"), "--rounds: expected 1 or more, got 0"),
+    ],
+)
+def test_what_cannot_be_measured_is_told(desk: Path, words: tuple[str, ...], message: str) -> None:
+    end = run("bench", "-m", "model.tflite", *words)
+
+    assert (end.returncode, end.stderr) == (2, f"edge-detect: error: {message}\n")
+
+
+def test_words_tell_what_viewers_cost() -> None:
+    pytest.importorskip("tornado", reason="needs tornado, from the extra web")
+    from edge_detect.commands.bench import viewers_text
+    from edge_detect.viewing import Report
+
+    report = Report(
+        10, 1, 2, 4, 0.99, 99.0, 100.0, 9.0, 15.0, 350.0, 400.0, 5.0, 1.25, [10.5, None], 2.0, "m", "ab", "b"
+    )
+
+    text = viewers_text(report)
+    assert "inference rate   0.990 x without viewers (99.0 / 100.0 a second)" in text
+    assert "stalled viewers  closed after 10.5 s, never" in text
+    assert "memory           +1.2 MB" in text

@@ -4,13 +4,17 @@ import json
 import logging
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import program
 import pytest
 import visitor
 from visitor import Site
@@ -260,8 +264,6 @@ def test_an_open_address_needs_a_token_and_the_message_makes_one(listen: str, tm
     with pytest.raises(ConfigError, match="expected a token, since others can reach this address") as told:
         opened(listen=listen)
 
-    import subprocess
-
     subprocess.run(str(told.value).rpartition(": ")[2], shell=True, cwd=tmp_path, check=True)
     opened(listen="0.0.0.0:0", token_file=str(tmp_path / "web-token")).close()
 
@@ -320,3 +322,122 @@ def test_a_header_is_as_long_as_its_prefix_says(pages: Callable[..., Site]) -> N
     (size,) = struct.unpack(">I", message[:4])
     assert json.loads(message[4 : 4 + size])["w"] == shot_scene.frame.size[0]
     assert message[4 + size : 6 + size] == b"\xff\xd8"
+
+
+def noise() -> Any:
+    """A picture that needs many bytes."""
+    return np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+
+
+def test_a_stalled_mjpeg_viewer_is_dropped(
+    pages: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_detect.web.streams.STALL", 0.2)
+    site, image = pages(fps=60), noise()
+    with socket.socket() as link:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.connect(("127.0.0.1", site.port))
+        link.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: site.web.viewers == 1)
+        number = 0
+
+        def dropped() -> bool:
+            nonlocal number
+            number += 1
+            site.scene(number, image=image)
+            return site.web.viewers == 0
+
+        wait_until(dropped)
+
+
+def test_an_mjpeg_viewer_who_leaves_while_nothing_comes_is_noticed(pages: Callable[..., Site]) -> None:
+    site = pages()
+    with site.connect() as link:
+        link.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: site.web.viewers == 1)
+
+    wait_until(lambda: site.web.viewers == 0)
+
+
+def own_address() -> str:
+    """An address of this machine that is not loopback."""
+    import psutil
+
+    for rows in psutil.net_if_addrs().values():
+        for row in rows:
+            if row.family == socket.AF_INET and not row.address.startswith("127."):
+                return str(row.address)
+    pytest.skip("needs a network")
+
+
+def test_one_address_does_not_take_all_the_room(
+    pages: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("visitor.HERE", own_address())
+    site = pages(listen="0.0.0.0:0", token=visitor.TOKEN)
+    links = [site.socket(Authorization=f"Bearer {visitor.TOKEN}") for _ in range(5)]
+
+    assert [answer.status for _, answer in links] == [101] * 4 + [503]
+    for link, _ in links:
+        link.close()
+
+
+def test_one_address_does_not_take_all_connections(
+    pages: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("visitor.HERE", own_address())
+    monkeypatch.setattr(server, "EACH", 2)
+    site = pages(listen="0.0.0.0:0", token=visitor.TOKEN)
+    assert site.ask("/login").status == 200
+    wait_until(lambda: site.web._door._peers.total() == 0)
+    for _ in range(2):
+        site.connect()
+    wait_until(lambda: site.web._door._peers.total() == 2)
+
+    assert site.ask("/login").status == 0
+
+
+def test_the_cookie_is_for_tls_alone_where_a_proxy_brings_it(pages: Callable[..., Site]) -> None:
+    site = pages(password=visitor.PASSWORD)
+    plain = site.login(visitor.PASSWORD).headers["set-cookie"]
+    behind = site.login(visitor.PASSWORD, Origin=f"https://127.0.0.1:{site.port}").headers["set-cookie"]
+
+    assert "Secure" not in plain
+    assert "Secure" in behind
+
+
+def test_without_tornado_the_message_names_the_extra(desk: Path) -> None:
+    (desk / "hidden").mkdir()
+    (desk / "hidden" / "tornado.py").write_text("raise ImportError('no tornado')\n")
+
+    end = program.run(
+        "pattern:",
+        "-m",
+        "model.tflite",
+        "--web",
+        "127.0.0.1:0",
+        "-q",
+        env=program.before_all(desk / "hidden"),
+    )
+
+    assert end.returncode == 1
+    assert end.stderr == ("edge-detect: error: the live page needs tornado: pip install 'edge_detect[web]'\n")
+
+
+def test_without_a_page_nothing_of_it_is_imported(desk: Path) -> None:
+    script = (
+        "import sys; from edge_detect.cli import main;"
+        "code = main(['pattern:?fps=0&frames=2', '-m', 'model.tflite', '--headless', '-q']);"
+        "print(code, [name for name in sys.modules if name.startswith(('tornado', 'edge_detect.web'))])"
+    )
+    end = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert end.stdout == "0 []\n"
+
+
+def test_an_open_run_needs_a_token(desk: Path) -> None:
+    end = program.run("pattern:", "-m", "model.tflite", "--web", "0.0.0.0:0", "-q")
+
+    assert end.returncode == 2
+    assert "expected a token, since others can reach this address; make one and name it" in end.stderr
+    assert end.stderr.count("\n") == 1

@@ -254,8 +254,12 @@ class Meter {
   }
 
   add(value) {
-    this.card.hidden = value === null || value === undefined;
-    if (this.card.hidden) return;
+    const known = typeof value === "number";
+    this.card.hidden = !known && !this.values.length;
+    if (!known) {
+      this.number.textContent = "–";
+      return;
+    }
     this.values.push(value);
     if (this.values.length > MINUTES) this.values.shift();
     this.number.textContent = value.toFixed(value < 10 ? this.digits : Math.max(0, this.digits - 1));
@@ -293,7 +297,7 @@ class Meter {
 }
 const meters = [
   new Meter("Frames a second", "fps", 1, (told) => told.fps),
-  new Meter("Latency", "ms", 1, (told) => told.latency_ms || told.infer_ms),
+  new Meter("Latency", "ms", 1, (told) => (told.fps ? told.latency_ms || told.infer_ms : null)),
   new Meter("CPU", "% of a core", 1, (told) => told.cpu_percent),
   new Meter("Memory", "MB", 1, (told) => told.rss_mb),
   new Meter("Temperature", "°C", 1, (told) => told.temperature),
@@ -404,7 +408,7 @@ function read(message) {
     tries = 0;
     lastEvent = -1;
     labels = message.state.labels;
-    $("source").textContent = message.state.source;
+    $("source").textContent = message.state.source.split("?")[0];
     const { name, sha256, runtime } = message.state.model;
     $("model").textContent = [name, sha256 && sha256.slice(0, 12), runtime, `edge-detect ${message.state.version}`].filter(Boolean).join(" · ");
     $("logout").hidden = !message.state.guarded;
