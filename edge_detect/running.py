@@ -57,7 +57,7 @@ def run(
         drawing = Drawing(model.labels)
         runtime = model.interpreter.runtime
         log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
-        asked = stack.enter_context(signals.answered(reloads=bool(settings.documents)))
+        asked = stack.enter_context(signals.answered(reloads=bool(settings.documents or supervisors)))
         controls, kept = _controls(settings, model.labels, stack)
         with settings.blame("output.outputs"):
             outputs = stack.enter_context(closing(Outputs(chosen.output, drawing, source)))

@@ -1,7 +1,7 @@
 """Hanging: `edge-detect` with a part that hangs from the moment on when a file is there.
 
-`python -m hanging PART FILE WORDS...` is `edge-detect WORDS...` whose PART is `capture`, `inference`
-or `outputs`, or `unplugged` for a camera that is away; `hanging:` is the name of that camera.
+`python -m hanging PART FILE WORDS...` is `edge-detect WORDS...` whose PART is `capture`, `inference`,
+`outputs` or `web`, or `unplugged` for a camera that is away; `hanging:` is the name of that camera.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 from edge_detect import cli
 from edge_detect.detector import Detector
@@ -63,10 +64,25 @@ class SlowDetector(Detector):
         return super().__call__(frame)
 
 
+def slow(web: Callable[..., Any], *rest: Any) -> Any:
+    """The live page, until its thread hangs."""
+    *values, beat = rest
+
+    def hanging() -> None:
+        hang("web")
+        beat()
+
+    return web(*values, hanging)
+
+
 if __name__ == "__main__":
     PART, FILE = sys.argv[1:3]
     sys.modules["hanging"] = sys.modules["__main__"]
     SCHEMES["hanging"] = "hanging:Camera"
     TYPES["video"] = "hanging:SlowVideo"
     sys.modules["edge_detect.detector"].Detector = SlowDetector  # type: ignore[attr-defined]
+    if PART == "web":
+        from edge_detect.web import server
+
+        server.Web = partial(slow, server.Web)  # type: ignore[misc, assignment]
     sys.exit(cli.main(sys.argv[3:]))

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,10 +69,12 @@ def test_ready_after_the_first_inference_then_pings_then_a_stop_that_finishes_th
         seen = json.loads(child.stdout.readline())
         listener.until("WATCHDOG", "1")
         listener.until("WATCHDOG", "1")
+        asked = time.monotonic()
         child.terminate()
         listener.until("STOPPING", "1")
         _, log = program.end_of(child)
 
+    assert time.monotonic() - asked < 5
     assert seen["detections"]
     assert listener.heard[0] == {"EXTEND_TIMEOUT_USEC": "30000000", "STATUS": "loading the model"}
     assert child.returncode == 0
@@ -120,6 +123,21 @@ def test_a_part_of_the_loop_that_hangs_is_told_within_the_watchdogs_time(
     assert again["WATCHDOG"] == "trigger"
     assert "thread MainThread:" in log
     assert "hanging.py" in log
+
+
+def test_a_live_page_that_hangs_is_told_within_the_watchdogs_time(desk: Path, listener: Listener) -> None:
+    pytest.importorskip("tornado")
+    words = (LIVE, *MODEL, "--web", "127.0.0.1:0")
+    with service(listener, sys.executable, "-m", "hanging", "web", "now", *words) as child:
+        listener.until("READY", "1")
+        listener.until("WATCHDOG", "1")
+        Path("now").touch()
+        status = listener.until("WATCHDOG", "trigger")["STATUS"]
+        child.kill()
+
+    found = re.fullmatch(r"hangs: web for (\d+) s", status)
+    assert found
+    assert int(found[1]) <= WATCHDOG
 
 
 def test_a_camera_whose_driver_hangs_ends_the_run_in_good_order_for_a_fresh_one(
@@ -303,6 +321,18 @@ def test_a_reload_is_told_and_changes_the_run(desk: Path, listener: Listener, se
 
         assert child.wait(program.LIMIT) == 0
     assert ([seen["score"] for seen in before], [seen["score"] for seen in after]) == ([0.75, 0.5], [0.75])
+
+
+def test_a_reload_without_a_settings_file_does_not_end_a_service(desk: Path, listener: Listener) -> None:
+    with service(listener, *program.command(LIVE, *MODEL)) as child:
+        listener.until("READY", "1")
+        child.send_signal(signal.SIGHUP)
+        listener.until("RELOADING", "1")
+        listener.until("READY", "1")
+        assert listener.until("WATCHDOG")["WATCHDOG"] == "1"
+        child.terminate()
+
+        assert child.wait(program.LIMIT) == 0
 
 
 def test_a_reload_of_a_bad_file_leaves_the_run_as_it_is_and_ready(
