@@ -90,11 +90,14 @@ def watch(
         if stop.is_set():
             break
         if frame is None or (controls and controls.choice.paused):
-            idle() if frame is None else unseen(frame)
+            if frame is None:
+                idle()
+            else:
+                unseen(frame)
+                asked = clock()
             meter.tick()
             inferred()
             put_out()
-            asked = clock()
             continue
         got = clock()
         scene = Scene(frame, _look(frame, detect, controls))

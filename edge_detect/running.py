@@ -57,7 +57,6 @@ def run(
         drawing = Drawing(model.labels)
         runtime = model.interpreter.runtime
         log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
-        settings.keep()
         asked = stack.enter_context(signals.answered(reloads=bool(settings.documents)))
         controls, kept = _controls(settings, model.labels, stack)
         with settings.blame("output.outputs"):
@@ -79,6 +78,7 @@ def run(
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
+        settings.keep()  # all that they name is there
         reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept)
 
         def unseen(frame: Frame) -> None:

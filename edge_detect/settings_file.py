@@ -15,6 +15,7 @@ from edge_detect import durable, places, toml_lines
 
 log = logging.getLogger(__name__)
 
+ENCODING = "utf-8-sig"  # with the mark that Windows puts before a text, or without
 _PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
@@ -42,7 +43,7 @@ class Document:
 
     @cached_property
     def _lines(self) -> dict[toml_lines.Key, int]:
-        return toml_lines.lines(self.data.decode("utf-8"))
+        return toml_lines.lines(self.data.decode(ENCODING))
 
 
 class Damaged(ValueError):
@@ -109,10 +110,11 @@ def parse(path: Path, data: bytes, good: bytes = b"") -> dict[str, Any]:
     if data != good and good.startswith(data) and not data.endswith(b"\n"):
         raise Damaged(f"{path}: cut off in the middle of its last line")
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        return tomllib.loads(data.decode(ENCODING))
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise Damaged(f"{path}:{line}: expected UTF-8 text, got byte 0x{data[error.start]:02x}") from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start]
+        raise Damaged(f"{path}:{line}: expected UTF-8 text, got byte 0x{byte:02x}") from error
     except RecursionError as error:
         raise Damaged(f"{path}:1: nested too deep") from error
     except tomllib.TOMLDecodeError as error:

@@ -57,6 +57,7 @@ class Supervisor:
         self._begun = self._reported = time.monotonic()
         self._frames = self._objects = 0
         self._ready = self._told = False
+        self._alone = threading.Lock()  # no word of loading after the one that it is ready
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._thread.start()
@@ -74,8 +75,9 @@ class Supervisor:
 
     def ready(self) -> None:
         """The service does its work."""
-        self._ready = True
-        self._tell(notify.READY, notify.status("running"))
+        with self._alone:
+            self._ready, self._reported = True, time.monotonic()
+            self._tell(notify.READY, notify.status("running"))
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
@@ -96,9 +98,11 @@ class Supervisor:
 
     def _run(self) -> None:
         interval = self._watchdog / 3 or STATUS_EVERY
-        self._look()
-        while not self._closed.wait(interval):
-            self._look()
+        while True:
+            with self._alone:
+                self._look()
+            if self._closed.wait(interval):
+                break
 
     def _look(self) -> None:
         """What is to be told now."""

@@ -6,11 +6,12 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LIMIT = 20.0  # seconds without a message, on a busy machine
+LIMIT = 15.0  # seconds, on a busy machine
 
 
 class Listener:
@@ -35,10 +36,12 @@ class Listener:
 
     def until(self, name: str, value: str | None = None) -> dict[str, str]:
         """The next message that has `name`, with that value."""
-        while True:
+        end = time.monotonic() + LIMIT
+        while time.monotonic() < end:
             message = self.next()
             if name in message and value in (None, message[name]):
                 return message
+        raise AssertionError(f"no {name} in time, but {self.heard[-5:]}")
 
     def silent(self) -> bool:
         """Whether nothing lies there to be read."""

@@ -201,6 +201,7 @@ def test_pip_builds_in_a_copy_and_the_mark_tells_that_it_worked(tmp_path: Path) 
     (checkout / "pyproject.toml").touch()
     (checkout / ".venv").mkdir()
     prefix, seen = environment(tmp_path / "opt"), []
+    (prefix / MARK).write_text("0.0.9 older")
 
     def run(command: Sequence[str]) -> None:
         seen.append(list(command))

@@ -120,6 +120,15 @@ def test_a_file_that_never_said_anything_is_fine(home: Path, text: str) -> None:
     assert read(path).config == config.Config()
 
 
+def test_the_mark_that_windows_puts_before_a_text_is_no_mistake(home: Path) -> None:
+    path = home / "own.toml"
+    path.write_text(GOOD.replace("\n", "\r\n"), "utf-8-sig")
+
+    settings = read(path)
+    assert settings.config.log.every == 60
+    assert settings.origin("log.every") == f"{path}:9"
+
+
 def test_a_user_may_take_the_last_lines_away(own: Path) -> None:
     own.write_text(GOOD[: GOOD.index("[log]")])
 

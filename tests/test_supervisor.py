@@ -83,14 +83,17 @@ def test_the_limits_of_a_start_and_a_stop_follow_from_the_watchdog() -> None:
 def test_it_asks_for_time_until_the_loop_has_begun(
     listener: Listener, heartbeats: Heartbeats, start: Callable[..., Supervisor]
 ) -> None:
-    start()
+    one = start()
     asked = [listener.next(), listener.next()]
+    one.close()
+    listener.until("STOPPING", "1")
     heartbeats.expect("inference")
-    start().close()
+    other = start()
+    wait_until(lambda: heartbeats.ages()["inference"] > 3 * QUICK)
+    other.close()
 
     assert asked == [{"EXTEND_TIMEOUT_USEC": "30000000", "STATUS": "loading the model"}] * 2
-    listener.until("STOPPING", "1")
-    assert listener.silent()
+    assert listener.next() == {"STOPPING": "1", "STATUS": "stopping"}
 
 
 def test_it_asks_no_longer_than_a_model_may_take(
@@ -155,8 +158,9 @@ def test_who_has_been_silent_for_longest_is_named_first(
     heartbeats.expect("inference")
     one.ready()
 
-    while "inference" not in (told := listener.until("WATCHDOG", "trigger")["STATUS"]):
-        pass
+    told = ""
+    while "inference" not in told:
+        told = listener.until("WATCHDOG", "trigger")["STATUS"]
     assert re.fullmatch(r"hangs: outputs for \d+ s, inference for \d+ s", told)
 
 

@@ -53,13 +53,16 @@ def test_a_python_that_is_not_there_is_told() -> None:
 @pytest.mark.parametrize("act", ["install", "uninstall"])
 def test_who_is_not_root_is_told_to_be(act: str) -> None:
     script = (
-        "import os, sys; from edge_detect.cli import main; import edge_detect.commands.service\n"
-        "import edge_detect.installation, edge_detect.requirements, edge_detect.board\n"
-        "os.setuid(65534); sys.exit(main(sys.argv[1:]))"
+        "import os, sys; from edge_detect.cli import main; import edge_detect\n"
+        "import edge_detect.commands.service, edge_detect.requirements, edge_detect.board\n"
+        "os.setuid(65534)\n"
+        "sys.exit(main(sys.argv[1:]) if os.access(edge_detect.__file__, os.R_OK) else 77)"
     )
     command = [sys.executable, "-c", script, "service", act]
     end = subprocess.run(command, env=program.environment(), capture_output=True, text=True, check=False)
 
+    if end.returncode == 77:
+        pytest.skip("this checkout is for its owner's eyes only")
     assert end.returncode == 1
     assert "error: lacks the right to install: begin the command with sudo\n" in end.stderr
 
