@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import socket
@@ -441,3 +442,20 @@ def test_an_open_run_needs_a_token(desk: Path) -> None:
     assert end.returncode == 2
     assert "expected a token, since others can reach this address; make one and name it" in end.stderr
     assert end.stderr.count("\n") == 1
+
+
+def test_a_viewer_who_breaks_off_leaves_no_line_in_the_log(
+    pages: Callable[..., Site], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_detect.web.streams.STALL", 0.2)
+    site = pages(fps=60)
+    link, _ = site.socket()
+    for number in range(8):
+        site.scene(number, image=noise())  # more than the system holds back
+        site.ask("/readyz")
+    wait_until(lambda: site.web.viewers == 0)
+    link.close()
+    gc.collect()
+    site.close()
+
+    assert [row.getMessage() for row in caplog.records] == []
