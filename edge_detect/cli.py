@@ -40,6 +40,7 @@ examples:
   edge-detect -m model.tflite --source csi:0?width=1280&height=720 --display
   edge-detect -m model.tflite --source rtsp://camera/stream --json
   edge-detect -m model.tflite --source clip.mp4 --output annotated.mp4
+  edge-detect -m model.tflite --web                        the live page: http://127.0.0.1:8080/
   edge-detect --config porch.toml                          settings (edge-detect config init writes them)
   edge-detect inspect model.tflite
 

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -61,41 +61,60 @@ def run(
         controls, kept = _controls(settings, model.labels, stack)
         with settings.blame("output.outputs"):
             outputs = stack.enter_context(closing(Outputs(chosen.output, drawing, source)))
-        window = chosen.output.display and not chosen.output.headless
-        screen = Screen((lambda: open_window(drawing, asked.stop.set)) if window else None)
-        stack.enter_context(closing(screen))
+        screen = stack.enter_context(closing(_screen(chosen.output, drawing, asked.stop.set)))
         page = _page(settings, controls, detect, heartbeats, stack)
-        fit_small_stream(source, detect)
         frames = stack.enter_context(
-            frames_of(
-                source, uri.public(chosen.source.uri), shrink=detect.shrink, give_up=chosen.source.give_up,
-                heartbeats=heartbeats, replaceable=bool(supervisors),
-            )
-        )  # fmt: skip
+            _frames(source, chosen.source, detect, heartbeats, replaceable=bool(supervisors))
+        )
         newest = frames if isinstance(frames, Newest) else None
-        for each in page:
-            each.facts.newest = newest
+        for one in page:
+            one.facts.newest = newest
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
         settings.keep()  # all that they name is there
         reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept)
-
-        def unseen(frame: Frame) -> None:
-            for supervisor in supervisors:
-                supervisor.unseen(frame)
-            for each in page:
-                each.show(frame)
-
         for supervisor in supervisors:
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
+        onlookers = [*(one.unseen for one in supervisors), *(one.show for one in page)]
         watch(
             _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen, *page], meter,
-            stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, unseen=unseen,
-            heartbeats=heartbeats,
+            stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, heartbeats=heartbeats,
+            unseen=_each(onlookers),
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
+
+
+def _each(looks: Iterable[Callable[[Frame], None]]) -> Callable[[Frame], None]:
+    """Gives a frame to all of them."""
+
+    def look(frame: Frame) -> None:
+        for one in looks:
+            one(frame)
+
+    return look
+
+
+def _screen(chosen: config.Output, drawing: Drawing, quit: Callable[[], None]) -> Screen:
+    """The window, where the settings ask for one."""
+    wanted = chosen.display and not chosen.headless
+    return Screen((lambda: open_window(drawing, quit)) if wanted else None)
+
+
+def _frames(
+    source: Source, chosen: config.Source, detect: Detector, heartbeats: Heartbeats, *, replaceable: bool
+) -> AbstractContextManager[Iterable[Frame | None]]:
+    """The frames of the source, a live one read from now on."""
+    fit_small_stream(source, detect)
+    return frames_of(
+        source,
+        uri.public(chosen.uri),
+        shrink=detect.shrink,
+        give_up=chosen.give_up,
+        heartbeats=heartbeats,
+        replaceable=replaceable,
+    )
 
 
 def _page(

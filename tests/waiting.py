@@ -45,7 +45,7 @@ def watch(frames: Iterable[Frame | None], enough: Callable[[Frame], object], lim
 
 @contextmanager
 def killed_in_time(child: subprocess.Popen[str], limit: float = 4 * LIMIT) -> Iterator[None]:
-    """A process that hangs is killed, so that whoever reads its outputs comes to their end."""
+    """A process is killed at the end, or when it hangs, so that who reads its outputs comes to theirs."""
     timer = threading.Timer(limit, child.kill)
     timer.start()
     try:
@@ -53,3 +53,4 @@ def killed_in_time(child: subprocess.Popen[str], limit: float = 4 * LIMIT) -> It
     finally:
         timer.cancel()
         timer.join()
+        child.kill()

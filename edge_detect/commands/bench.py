@@ -46,7 +46,7 @@ def main(options: argparse.Namespace) -> int:
     from edge_detect import benchmark
 
     if not options.source:
-        raise ConfigError("expected --source FILE, a video")
+        raise ConfigError("the following arguments are required: -s/--source (see edge-detect bench --help)")
     if not Path(options.source).is_file():
         raise InputMissing(f"{options.source}: expected a video file, there is none")
     model = arguments.open_model(options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -60,7 +59,7 @@ class Settings(Guarded):
 
 
 def _share(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and 0 <= value <= 1
+    return type(value) in (int, float) and 0 <= value <= 1  # which NaN is not
 
 
 def _names(value: Any) -> bool:

@@ -85,9 +85,11 @@ class LiveSocket(Looking, WebSocketHandler):
 
     def _write(self, message: str | bytes, *, binary: bool) -> None:
         try:
-            self.write_message(message, binary=binary)
+            sent = self.write_message(message, binary=binary)
         except WebSocketClosedError:
             self._up = False  # gone: `get` ends by itself
+        else:
+            sent.add_done_callback(_forgive)
 
     def on_message(self, message: str | bytes) -> None:
         """A frame was drawn; whoever says anything else, or that too often, is shown out."""
@@ -106,6 +108,12 @@ class LiveSocket(Looking, WebSocketHandler):
         self._up = False
         if self.ws_connection and self.ws_connection.stream:
             self.ws_connection.stream.close()
+
+
+def _forgive(sent: asyncio.Future[None]) -> None:
+    """Takes note that a viewer went while something was on its way; asyncio would log it."""
+    if not sent.cancelled():
+        sent.exception()
 
 
 class Mjpeg(Looking):

@@ -48,7 +48,7 @@ def test_what_is_no_video_is_told_in_one_line(desk: Path, place: str, code: int)
     "words, message",
     [
         (("--viewers", "3"), "--viewers: expected 4 or more, got 3"),
-        ((), "expected --source FILE, a video"),
+        ((), "the following arguments are required: -s/--source (see edge-detect bench --help)"),
         (("--rounds", "0"), "--rounds: expected 1 or more, got 0"),
     ],
 )

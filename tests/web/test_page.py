@@ -283,6 +283,19 @@ def test_it_comes_back_by_itself(chromium: Any, tmp_path: Path) -> None:
     assert banner == "The connection is lost. Trying again by itself."
 
 
+def test_one_viewer_too_many_is_told_and_let_in_later(chromium: Any, pages: Callable[..., Site]) -> None:
+    site = pages(viewers=1)
+    site.scene()
+    link, _ = site.socket()
+    chromium.get(site.web.url)
+    wait_until(lambda: text(chromium, "#status-text") == "Full", 15)
+    banner = text(chromium, "#banners")
+    link.close()
+
+    assert banner == "Too many are looking. Trying again by itself."
+    wait_until(lambda: text(chromium, "#status-text") == "Live", 15)
+
+
 def test_a_lost_camera_and_a_weak_supply_are_told(
     chromium: Any, pages: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:

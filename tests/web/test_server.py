@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import socket
@@ -50,20 +51,19 @@ def test_a_frame_and_its_boxes_come_in_one_message(pages: Callable[..., Site]) -
 
 
 def test_two_frames_are_on_their_way_and_the_next_is_the_newest(pages: Callable[..., Site]) -> None:
-    site = pages(fps=60)
+    site = pages(fps=1000)
     link, _ = site.socket()
     with link:
-        got = []
-        for number in range(2):
+        for number in range(9):
             site.scene(number)
-            got.append(visitor.next_frame(link)[0]["seq"])
-        for number in range(2, 9):
-            site.scene(number)
-        wait_until(lambda: not site.web._station._called)
+            site.ask("/readyz")  # by now it has been sent, if it may be
+        sent = site.web._station.sent
+        first = [visitor.next_frame(link)[0]["seq"] for _ in range(2)]
         link.sendall(visitor.frame_of(b"a"))
-        got.append(visitor.next_frame(link)[0]["seq"])
 
-    assert got == [0, 1, 8]
+        assert sent == 2
+        assert first == [0, 1]
+        assert visitor.next_frame(link)[0]["seq"] == 8
 
 
 def test_a_frame_is_encoded_once_for_all_and_not_at_all_for_nobody(pages: Callable[..., Site]) -> None:
@@ -74,6 +74,7 @@ def test_a_frame_is_encoded_once_for_all_and_not_at_all_for_nobody(pages: Callab
     assert sum(encoded) == 0
     links = [site.socket()[0] for _ in range(3)]
     seen = [visitor.next_frame(link)[0]["seq"] for link in links]
+    assert site.ask("/snapshot.jpg?overlay=0").status == 200
     for link in links:
         link.close()
 
@@ -441,3 +442,20 @@ def test_an_open_run_needs_a_token(desk: Path) -> None:
     assert end.returncode == 2
     assert "expected a token, since others can reach this address; make one and name it" in end.stderr
     assert end.stderr.count("\n") == 1
+
+
+def test_a_viewer_who_breaks_off_leaves_no_line_in_the_log(
+    pages: Callable[..., Site], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_detect.web.streams.STALL", 0.2)
+    site = pages(fps=60)
+    link, _ = site.socket()
+    for number in range(8):
+        site.scene(number, image=noise())  # more than the system holds back
+        site.ask("/readyz")
+    wait_until(lambda: site.web.viewers == 0)
+    link.close()
+    gc.collect()
+    site.close()
+
+    assert [row.getMessage() for row in caplog.records] == []

@@ -8,7 +8,7 @@ const MINUTES = 120; // seconds of the charts
 const KEEP = 20; // seconds that a class stays among the chips after it was seen
 
 let labels = [], settings = { confidence: 0.2, classes: [], paused: false };
-let frame = null, shown = true, socket = null, tries = 0, timer = 0, gone = false, beat = 0;
+let frame = null, shown = true, socket = null, tries = 0, timer = 0, full = false;
 let lastEvent = -1, counts = {}, stats = {};
 const seen = new Map(); // class name -> when it was last in the picture
 
@@ -71,7 +71,6 @@ function show(head, bitmap) {
   frame = head;
   counts = head.counts;
   const now = performance.now();
-  beat = now;
   for (const name of Object.keys(counts)) seen.set(name, now);
   $("waiting").hidden = true;
   stage.dataset.seq = head.seq;
@@ -322,15 +321,16 @@ const WARN = {
 
 function showState() {
   let state = "live", text = "Live";
-  if (!socket || socket.readyState !== WebSocket.OPEN) [state, text] = tries ? ["offline", "Offline"] : ["connecting", "Connecting"];
+  if (!socket || socket.readyState !== WebSocket.OPEN) [state, text] = full ? ["full", "Full"] : tries ? ["offline", "Offline"] : ["connecting", "Connecting"];
   else if (stats.lost) [state, text] = ["lost", "Camera lost"];
   else if (settings.paused) [state, text] = ["paused", "Paused"];
   $("status").dataset.state = state;
   if ($("status-text").textContent !== text) $("status-text").textContent = text;
   $("ribbon").hidden = state !== "paused";
-  stage.toggleAttribute("data-dim", state === "lost" || state === "offline");
+  stage.toggleAttribute("data-dim", ["lost", "offline", "full"].includes(state));
   const banners = [];
   if (state === "offline") banners.push(["bad", "The connection is lost. Trying again by itself."]);
+  if (state === "full") banners.push(["warn", "Too many are looking. Trying again by itself."]);
   if (state === "lost") banners.push(["bad", "The camera is away. It is opened again as soon as it is back."]);
   if (state !== "offline") for (const flag of stats.throttled || []) if (WARN[flag]) banners.push(["warn", WARN[flag]]);
   const box = $("banners");
@@ -395,17 +395,21 @@ function connect() {
   };
 }
 
-async function retry() { // a session may have ended: then the way in is shown
+async function retry() { // what answers and lets nobody in is full, unless a session has ended
   try {
     const answer = await fetch("/api/state");
     if (answer.status === 401) return location.assign("/login");
-  } catch { /* still away */ }
+    full = answer.ok;
+  } catch {
+    full = false;
+  }
   connect();
 }
 
 function read(message) {
   if (message.state) {
     tries = 0;
+    full = false;
     lastEvent = -1;
     labels = message.state.labels;
     $("source").textContent = message.state.source.split("?")[0];
