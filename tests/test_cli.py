@@ -118,7 +118,7 @@ def test_run_is_implied(desk: Path) -> None:
         ("bench --conf 0.5 -s x", "unknown argument '--conf', did you mean '--confidence'?"),
         ("-x", "unknown argument '-x'"),
         ("detect", "the following arguments are required: PICTURE"),
-        ("bench", "expected --source FILE, a video"),
+        ("bench", "the following arguments are required: -s/--source"),
         ("dataset", "the following arguments are required: ACT"),
         ("evaluate", "the following arguments are required: --data"),
         ("train", "the following arguments are required: -o/--output"),
