@@ -239,7 +239,7 @@ def _package(package: Wanted | None) -> Iterator[str]:
     if package is None:
         yield (
             "the program's source: it is not known where this edge-detect came from, or that is gone;"
-            " run `python3 -m edge_detect service install` in a checkout"
+            " run `python3 -B -m edge_detect service install` in a checkout"
         )
 
 

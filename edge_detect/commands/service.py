@@ -2,7 +2,7 @@
 
 install makes an environment of its own, a settings file and a systemd unit, and starts it; the same
 command again mends or renews it. It needs nothing but Python: in a fresh checkout,
-`sudo python3 -m edge_detect service install` does it all.
+`sudo python3 -B -m edge_detect service install` does it all.
 """
 
 from __future__ import annotations
