@@ -50,6 +50,11 @@ class Layout:
         return self.root / "etc" / NAME / "web-token"
 
     @property
+    def password(self) -> Path:
+        """Of the live page, where its owner wants one; handed on in the same way."""
+        return self.token.with_name("web-password")
+
+    @property
     def unit(self) -> Path:
         return self.root / "etc/systemd/system" / UNIT
 
@@ -216,7 +221,7 @@ def template() -> Path:
 
 
 def unit_text(layout: Layout, groups: Callable[[], set[str]] | None = None) -> str:
-    """The unit file for a place; groups that the machine lacks are left out, or it could not start."""
+    """The unit file for a place, with what is there: a group or a secret too much, and it could not start."""
     known = groups() if groups else {group.gr_name for group in grp.getgrall()}
     text = template().read_text("utf-8").replace(str(PREFIX / "bin" / NAME), str(layout.program))
 
@@ -224,6 +229,9 @@ def unit_text(layout: Layout, groups: Callable[[], set[str]] | None = None) -> s
         there = [group for group in line[1].split() if group in known]
         return f"SupplementaryGroups={' '.join(there)}"
 
+    if layout.password.exists():
+        token = f"LoadCredential=web-token:/etc/{NAME}/web-token\n"
+        text = text.replace(token, f"{token}LoadCredential=web-password:/etc/{NAME}/web-password\n")
     return re.sub(r"^SupplementaryGroups=(.*)$", fitting, text, flags=re.MULTILINE)
 
 

@@ -254,6 +254,17 @@ def test_groups_that_the_machine_lacks_are_left_out_of_the_unit() -> None:
     assert "\nSupplementaryGroups=video\n" in unit_text(Layout(), lambda: {"video"})
 
 
+def test_a_password_that_the_owner_wrote_is_handed_on(tmp_path: Path) -> None:
+    layout = Layout(root=tmp_path)
+    before = unit_text(layout)
+    layout.password.parent.mkdir(parents=True)
+    layout.password.write_text("open sesame")
+    handed = "LoadCredential=web-password:/etc/edge-detect/web-password\n"
+
+    assert handed not in before
+    assert unit_text(layout).replace(handed, "") == before != unit_text(layout)
+
+
 def test_the_unit_starts_and_reloads_the_program_of_its_place() -> None:
     text = unit_text(Layout(Path("/srv/watch")), lambda: GROUPS)
 
