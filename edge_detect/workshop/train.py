@@ -19,6 +19,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 from keras import ops
@@ -26,9 +27,20 @@ from keras import ops
 from edge_detect import __version__
 from edge_detect.errors import ConfigError, DatasetError
 from edge_detect.fit import letterbox
-from edge_detect.workshop import curves, export, formats, net, prune, qat, samples, targets, transplant
+from edge_detect.workshop import (
+    curves,
+    distil,
+    export,
+    formats,
+    net,
+    prune,
+    qat,
+    samples,
+    targets,
+    transplant,
+)
 from edge_detect.workshop.average_precision import Precision
-from edge_detect.workshop.batches import Batches, remember
+from edge_detect.workshop.batches import Batches, Teach, remember
 from edge_detect.workshop.dataset import Dataset, keep
 from edge_detect.workshop.files import write_whole
 from edge_detect.workshop.net import Architecture
@@ -58,6 +70,7 @@ def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.in
     """
     run = Run(folder)
     keras.utils.set_random_seed(settings.seed)
+    cv2.setNumThreads(1)  # samples are made side by side already
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -71,15 +84,18 @@ def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.in
         core = qat.build(plan, settings.quantize) if settings.quantize else net.build(plan)
     _load_weights(core, plan, settings, data)
     net.freeze(core, settings.frozen, norms=settings.frozen_norms)
+    beside, teach = _teacher(settings, plan)
     batches = Batches(
         data.pictures, plan.classes, plan.size, plan.anchors, settings.batch, settings.seed, settings.mosaics,
-        settings.balance, _teacher(settings, plan),
+        settings.balance, teach,
     )  # fmt: skip
     trained = core
     if settings.remember:
+        if beside:
+            raise ConfigError("--remember: cannot be combined with --teacher, who wants to see each picture")
         batches = remember(batches, settings.remember, net.front(core, plan, settings.frozen), tell)
         trained = net.back(core, settings.frozen)
-    model = Trainee(trained, settings, plan.anchors)
+    model = Trainee(trained, settings, plan.anchors, beside)
     model.compile(optimizer=_optimizer(settings))
     _Loop(run, settings, plan, core, model, batches, held, tell).go(until)
     return run
@@ -123,7 +139,7 @@ def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
             plan = prune.channels(Run(Path(settings.weights)).model()[0], plan, settings.prune_channels)[1]
         plan = replace(plan, size=size)
     else:
-        plan = net.design(size, data.classes, settings.alpha, fit_shapes(data, size, settings))
+        plan = net.design(size, data.classes, settings.alpha, _shapes(data, size, settings))
     run.folder.mkdir(parents=True, exist_ok=True)
     versions = {"edge_detect": __version__, "python": platform.python_version(), "keras": keras.__version__}
     versions |= {"backend": keras.backend.backend(), "numpy": np.__version__}
@@ -136,6 +152,14 @@ def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
     }
     write_whole(run.settings_path, json.dumps(document, indent=1).encode())
     return plan
+
+
+def _shapes(data: Dataset, size: tuple[int, int], settings: Settings) -> Shapes:
+    """Those of a teacher of ours, so that it can teach anchor by anchor; else those that fit the data."""
+    known = distil.own_plan(Path(settings.teacher)) if settings.teacher else None
+    if known and (known.size, known.classes) == (size, data.classes):
+        return known.shapes
+    return fit_shapes(data, size, settings)
 
 
 def fit_shapes(data: Dataset, size: tuple[int, int], settings: Settings) -> Shapes:
@@ -199,13 +223,15 @@ def _load_weights(model: keras.Model, plan: Architecture, settings: Settings, da
         net.load_backbone(model, plan, path)
 
 
-def _teacher(settings: Settings, plan: Architecture) -> Any:
+def _teacher(settings: Settings, plan: Architecture) -> tuple[keras.Model | None, Teach | None]:
+    """The teacher as a net beside the pupil, or as a change of its targets."""
     if not settings.teacher:
-        return None
-    from edge_detect.workshop.distil import teacher
-
+        return None, None
+    path = Path(settings.teacher)
+    if beside := distil.twin(path, plan):
+        return beside, None
     labels = Path(settings.teacher_labels) if settings.teacher_labels else None
-    return teacher(Path(settings.teacher), plan, settings.teacher_weight, labels)
+    return None, distil.teacher(path, plan, settings.teacher_weight, labels)
 
 
 class _Loop:
