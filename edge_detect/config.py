@@ -10,6 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+_KINDS = "kinds of events to tell of; empty for all"
+_TYPES = "start, update, end; empty for all"
+_LABELS = "names of the classes to tell of; empty for all"
+_ZONES = "names of the zones to tell of; empty for all and none"
+
 
 def _setting(default: Any, help: str, **more: Any) -> Any:
     """A field; `more` is what `schema.Setting` knows besides its meaning."""
@@ -93,6 +98,78 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Mqtt:
+    """Events, states and Home Assistant by an MQTT broker."""
+
+    host: str = _setting("", "name or address of the broker; empty for none")
+    port: int = _setting(0, "0: 1883, or 8883 with TLS", low=0, high=65535)
+    node: str = _setting("", "name of this machine in the topics; empty for its host name")
+    username: str = _setting("", "of the broker; its password stands in password_file")
+    password_file: str = _setting("", "file with the password")
+    tls: bool = _setting(False, "encrypted; the broker's certificate is checked")
+    ca_file: str = _setting("", "certificates to check it with; empty for those of the system")
+    certificate_file: str = _setting("", "certificate that this machine shows, in PEM")
+    key_file: str = _setting("", "key of that certificate; empty where it is in the same file")
+    discovery: str = _setting(
+        "homeassistant",
+        "where Home Assistant looks for devices; empty for not at all",
+        pattern=r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*",
+        form="a topic of letters, digits, _, - and /",
+    )
+    commands: bool = _setting(True, "whether the broker's clients may pause and set the confidence")
+    snapshots: bool = _setting(False, "send a picture when something is seen; the broker keeps it")
+    queue: int = _setting(1000, "most events that wait while the broker is away", low=1, high=100_000)
+    kinds: tuple[str, ...] = _setting((), _KINDS)
+    types: tuple[str, ...] = _setting((), _TYPES)
+    labels: tuple[str, ...] = _setting((), _LABELS)
+    zones: tuple[str, ...] = _setting((), _ZONES)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Events by HTTP to one address."""
+
+    url: str = _setting("", "where events are posted, https://...; empty for none", secret=True)
+    allow_http: bool = _setting(False, "to another machine without encryption, too")
+    secret_file: str = _setting("", "file with the secret that signs each request")
+    queue: int = _setting(100, "most events that wait", low=1, high=100_000)
+    kinds: tuple[str, ...] = _setting((), _KINDS)
+    types: tuple[str, ...] = _setting(("start", "end"), _TYPES)
+    labels: tuple[str, ...] = _setting((), _LABELS)
+    zones: tuple[str, ...] = _setting((), _ZONES)
+
+
+@dataclass(frozen=True, slots=True)
+class Exec:
+    """A program that is run on events; they come on its standard input and in its environment."""
+
+    command: tuple[str, ...] = _setting((), "the program and its arguments; no shell; empty for none")
+    seconds: float = _setting(
+        10.0, "that it may take before it is killed", low=0.1, high=3600, unit="seconds"
+    )
+    at_once: int = _setting(2, "most of them that run at once", low=1, high=16)
+    queue: int = _setting(100, "most events that wait", low=1, high=100_000)
+    kinds: tuple[str, ...] = _setting((), _KINDS)
+    types: tuple[str, ...] = _setting(("start",), _TYPES)
+    labels: tuple[str, ...] = _setting((), _LABELS)
+    zones: tuple[str, ...] = _setting((), _ZONES)
+
+
+@dataclass(frozen=True, slots=True)
+class Gpio:
+    """A pin that is switched on when an event begins."""
+
+    pin: int = _setting(-1, "number of the GPIO (BCM), such as 17; -1 for none", low=-1, high=27)
+    seconds: float = _setting(
+        5.0, "that it stays on after the newest event", low=0.01, high=86400, unit="seconds"
+    )
+    active_high: bool = _setting(True, "false for a relay that is on when the pin is low")
+    kinds: tuple[str, ...] = _setting((), _KINDS)
+    labels: tuple[str, ...] = _setting((), _LABELS)
+    zones: tuple[str, ...] = _setting((), _ZONES)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings of a run; an attribute is a section."""
 
@@ -102,6 +179,10 @@ class Config:
     output: Output = Output()
     web: Web = Web()
     log: Log = Log()
+    mqtt: Mqtt = Mqtt()
+    webhook: Webhook = Webhook()
+    exec: Exec = Exec()
+    gpio: Gpio = Gpio()
 
 
 def change(base: Config, values: Mapping[str, Any]) -> Config:

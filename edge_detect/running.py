@@ -22,11 +22,13 @@ from edge_detect.newest import Newest
 from edge_detect.outputs import Drawing, Outputs, Screen, open_window, wanted
 from edge_detect.pipeline import frames_of, watch
 from edge_detect.sources import open_source, wants_small
+from edge_detect.web.facts import Facts
 
 if TYPE_CHECKING:
     from edge_detect.frame import Frame
     from edge_detect.labels import Labels
     from edge_detect.model import Model
+    from edge_detect.notices.desk import Notices
     from edge_detect.sources import Source
     from edge_detect.state import Kept
     from edge_detect.supervisor import Supervisor
@@ -62,13 +64,13 @@ def run(
         with settings.blame("output.outputs"):
             outputs = stack.enter_context(closing(Outputs(chosen.output, drawing, source)))
         screen = stack.enter_context(closing(_screen(chosen.output, drawing, asked.stop.set)))
-        page = _page(settings, controls, detect, heartbeats, stack)
+        facts = _facts(chosen, detect)
+        page = _page(settings, controls, facts, heartbeats, stack)
+        notices = _notices(settings, controls, facts, heartbeats, stack)
         frames = stack.enter_context(
             _frames(source, chosen.source, detect, heartbeats, replaceable=bool(supervisors))
         )
-        newest = frames if isinstance(frames, Newest) else None
-        for one in page:
-            one.facts.newest = newest
+        facts.newest = newest = frames if isinstance(frames, Newest) else None
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
@@ -78,8 +80,9 @@ def run(
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
         onlookers = [*(one.unseen for one in supervisors), *(one.show for one in page)]
+        sinks = [*supervisors, outputs, screen, *page, *notices]
         watch(
-            _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen, *page], meter,
+            _attentive(frames, asked, reload), detect, sinks, meter,
             stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, heartbeats=heartbeats,
             unseen=_each(onlookers),
         )  # fmt: skip
@@ -117,26 +120,43 @@ def _frames(
     )
 
 
-def _page(
-    settings: Settings, controls: Controls, detect: Detector, heartbeats: Heartbeats, stack: ExitStack
-) -> list[Web]:
-    """The live page, where the settings ask for one; nothing of it is imported without."""
-    chosen, model = settings.config, detect.model
-    if not chosen.web.listen:
-        return []
-    from edge_detect.web.facts import Facts
-    from edge_detect.web.server import Web
-
-    facts = Facts(
+def _facts(chosen: Config, detect: Detector) -> Facts:
+    """What the page and the notices may tell of the run."""
+    model = detect.model
+    return Facts(
         model.file.path.name,
         model.file.sha256,
         model.interpreter.runtime,
         uri.public(chosen.source.uri),
         lambda: detect.timing,
     )
+
+
+def _page(
+    settings: Settings, controls: Controls, facts: Facts, heartbeats: Heartbeats, stack: ExitStack
+) -> list[Web]:
+    """The live page, where the settings ask for one; nothing of it is imported without."""
+    if not settings.config.web.listen:
+        return []
+    from edge_detect.web.server import Web
+
     with settings.blame("web.listen"):
-        page = Web(chosen.web, controls, facts, heartbeats.expect("web"))
+        page = Web(settings.config.web, controls, facts, heartbeats.expect("web"))
     return [stack.enter_context(closing(page))]
+
+
+def _notices(
+    settings: Settings, controls: Controls, facts: Facts, heartbeats: Heartbeats, stack: ExitStack
+) -> list[Notices]:
+    """Who is told of events, where the settings name somebody; nothing of it is imported without."""
+    chosen = settings.config
+    if not (chosen.mqtt.host or chosen.webhook.url or chosen.exec.command or chosen.gpio.pin >= 0):
+        return []
+    from edge_detect.notices.desk import open_notices
+
+    notices = open_notices(settings, controls, facts, heartbeats)
+    facts.notices = notices.all
+    return [stack.enter_context(closing(notices))]
 
 
 class Reload:
@@ -234,11 +254,11 @@ def choice_of(chosen: Config) -> Choice:
 
 
 def _controls(settings: Settings, labels: Labels, stack: ExitStack) -> tuple[Controls, Kept | None]:
-    """What a person may change; a page's changes are kept for the next start."""
+    """What a person may change; the changes of a page or a broker are kept for the next start."""
     choice = choice_of(settings.config)
     with settings.blame("detect.classes"):
         controls = Controls(choice, labels)
-    if not settings.config.web.listen:
+    if not (settings.config.web.listen or settings.config.mqtt.host):
         return controls, None  # nobody can change them, nor see that they were changed
     from edge_detect.state import Kept
 

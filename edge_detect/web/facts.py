@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from edge_detect.detector import Timing
 from edge_detect.newest import Newest
+
+
+class Notice(Protocol):
+    """Who is told of events, as far as the page tells of it."""
+
+    @property
+    def name(self) -> str:
+        """`mqtt`, `webhook`, `exec` or `gpio`; `mqtt` has `connected` as well."""
+
+    @property
+    def dropped(self) -> int:
+        """Events that did not arrive."""
 
 
 @dataclass(slots=True)
@@ -21,6 +34,7 @@ class Facts:
         timing: Of the newest frame.
         newest: Of a live source, as soon as it is opened.
         patience: Seconds that the newest frame, and the newest result, may be old.
+        notices: Who is told of events.
     """
 
     model: str = ""
@@ -30,3 +44,4 @@ class Facts:
     timing: Callable[[], Timing] = Timing
     newest: Newest | None = None
     patience: float = 10.0
+    notices: Sequence[Notice] = ()
