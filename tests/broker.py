@@ -52,7 +52,8 @@ class Broker:
 
     def start(self) -> None:
         """It answers on return."""
-        assert (found := program())
+        found = program()
+        assert found
         self._child = subprocess.Popen([found, "-c", str(self._file)], stderr=subprocess.DEVNULL)
         wait_until(self._answers)
 

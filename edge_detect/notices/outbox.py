@@ -6,8 +6,8 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,13 +83,15 @@ class Outbox:
 
     def add(self, events: Iterable[Event]) -> None:
         """Takes events; a start or an end that it has had already is left out."""
-        urgent = False
-        with self._kept():
+        events = list(events)
+
+        def put() -> bool:
             for event in events:
-                urgent |= event.type != "update"
                 self._put(event)
             self._make_room()
-        self.flush(urgent=urgent)
+            return any(event.type != "update" for event in events)
+
+        self._change(put)
 
     def _put(self, event: Event) -> None:
         is_update = event.type == "update"
@@ -132,27 +134,25 @@ class Outbox:
         )
         return [Letter(row, body) for row, body in rows if row not in sent][: n - len(sent)]
 
-    def arrived(self, rows: Iterable[int]) -> None:
+    def arrived(self, rows: Collection[int]) -> None:
         """These events have arrived."""
-        urgent = False
-        with self._kept():
-            for row in rows:
-                done = self._database.execute(
-                    "UPDATE outbox SET arrived = 1, body = '' WHERE row = ? AND NOT arrived"
-                    " RETURNING is_update",
-                    (row,),
-                ).fetchall()
-                self._count -= len(done)
-                urgent |= any(not is_update for (is_update,) in done)
-                self._database.execute("DELETE FROM outbox WHERE arrived AND row <= ?", (row - REMEMBERED,))
-        self.flush(urgent=urgent)
+        if rows:
+            self._change(lambda: any([not self._mark(row) for row in rows]))
+
+    def _mark(self, row: int) -> bool:
+        """Marks one as arrived; whether it was an update, or is not known any more."""
+        done = self._database.execute(
+            "UPDATE outbox SET arrived = 1, body = '' WHERE row = ? AND NOT arrived RETURNING is_update",
+            (row,),
+        ).fetchall()
+        self._count -= len(done)
+        self._database.execute("DELETE FROM outbox WHERE arrived AND row <= ?", (row - REMEMBERED,))
+        return all(is_update for (is_update,) in done)
 
     def flush(self, *, urgent: bool = False) -> None:
         """Gives the disk what it should have by now."""
-        if self._changed_at and (urgent or time.monotonic() - self._changed_at > LAZY):
-            with self._kept():
-                self._database.commit()
-            self._changed_at = 0.0
+        if self._changed_at:
+            self._change(lambda: urgent)
 
     def close(self) -> None:
         """Everything is on the disk then."""
@@ -160,18 +160,23 @@ class Outbox:
         self._database.close()
         self._lock.close()
 
-    @contextmanager
-    def _kept(self) -> Iterator[None]:
-        """A change; where the disk refuses it, all goes on in memory, without what was refused."""
+    def _change(self, change: Callable[[], bool]) -> None:
+        """Makes a change, which tells whether it is urgent; where the disk refuses it, in memory."""
         self._changed_at = self._changed_at or time.monotonic()
         try:
-            yield
+            self._commit(change())
         except sqlite3.Error as error:
-            log.error("%s: cannot write: %s; events wait in memory only", self._path, error)
-            self._move()
+            self._move(error)
+            self._commit(change())
 
-    def _move(self) -> None:
+    def _commit(self, urgent: bool) -> None:
+        if urgent or time.monotonic() - self._changed_at > LAZY:
+            self._database.commit()
+            self._changed_at = 0.0
+
+    def _move(self, error: sqlite3.Error) -> None:
         """Goes on in memory with what can still be read."""
+        log.error("%s: cannot write: %s; events wait in memory only", self._path, error)
         old, self._database = self._database, _connect(":memory:")
         try:
             old.rollback()
