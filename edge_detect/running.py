@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edge_detect.labels import Labels
     from edge_detect.model import Model
     from edge_detect.notices.desk import Notices
+    from edge_detect.sinks import Sink
     from edge_detect.sources import Source
     from edge_detect.state import Kept
     from edge_detect.supervisor import Supervisor
@@ -80,7 +81,7 @@ def run(
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
         onlookers = [*(one.unseen for one in supervisors), *(one.show for one in page)]
-        sinks = [*supervisors, outputs, screen, *page, *notices]
+        sinks: list[Sink] = [*supervisors, outputs, screen, *page, *notices]
         watch(
             _attentive(frames, asked, reload), detect, sinks, meter,
             stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, heartbeats=heartbeats,

@@ -136,8 +136,13 @@ class Outbox:
 
     def arrived(self, rows: Collection[int]) -> None:
         """These events have arrived."""
+
+        def mark() -> bool:
+            updates = [self._mark(row) for row in rows]  # all of them, whatever the first was
+            return not all(updates)
+
         if rows:
-            self._change(lambda: any([not self._mark(row) for row in rows]))
+            self._change(mark)
 
     def _mark(self, row: int) -> bool:
         """Marks one as arrived; whether it was an update, or is not known any more."""
