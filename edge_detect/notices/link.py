@@ -120,6 +120,7 @@ class Link:
 
     def close(self) -> None:
         """Says goodbye: a clean end sends no will."""
+        self._due = float("inf")
         if self.connected:
             last = self.publish(self._will, "offline", qos=1, retain=True)
             end, arrived = time.monotonic() + GOODBYE, set[int]()
@@ -129,7 +130,6 @@ class Link:
                     self._read(left)
                 self.connected = False
                 self._client.disconnect()
-        self._due = float("inf")
 
     def _read(self, wait: float) -> None:
         socket: Any = self._client.socket()
@@ -164,11 +164,9 @@ class Link:
         self._greet()
 
     def _on_disconnect(self, *_: Any) -> None:
-        if self.connected:
-            self._lose("the connection is lost")
-        elif not self._trouble:
-            self._lose("no answer")
-        self._due = max(self._due, time.monotonic() + SHORTEST)
+        if time.monotonic() >= self._due:  # else we leave, or know that it refuses us
+            self._lose("the connection is lost" if self.connected else "no answer")
+        self.connected = False
 
     def _on_message(self, client: Any, data: Any, message: Any) -> None:
         self._heard(message.topic, message.payload, bool(message.retain))

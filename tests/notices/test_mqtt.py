@@ -209,6 +209,18 @@ def test_commands_change_the_controls_and_the_new_state_is_told(
         ("paused", "ON", False),
         ("x/paused/set", "ON", False),
     ],
+    ids=[
+        "too much",
+        "not a number",
+        "long",
+        "a list",
+        "another word",
+        "empty",
+        "kept by the broker",
+        "another control",
+        "another topic",
+        "deeper",
+    ],
 )
 def test_what_is_no_command_changes_nothing(
     broker: Broker, opened: Callable[..., Mqtt], controls: Controls, topic: str, payload: str, retain: bool
