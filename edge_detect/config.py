@@ -195,7 +195,7 @@ class Zone:
     kind: str = _setting("zone", "a part of the picture, or a line", choices=("zone", "line"))
     points: tuple[tuple[float, float], ...] = _setting(
         (),
-        "corners of the zone, or points of the line, from the top left",
+        "corners of the zone, or points of the line",
         form="such as [[0.1, 0.2], [0.9, 0.2]], x and y from 0 to 1",
     )
     classes: tuple[str, ...] = _setting((), "names of the classes that it is for; empty for all")

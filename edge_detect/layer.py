@@ -50,7 +50,7 @@ class Layer:
 
     def refuse(self, where: str, section: str) -> None:
         """Adds the mistake of a section that there is not."""
-        hint = _elsewhere(section) or suggest(section, schema.sections())
+        hint = _elsewhere(section) or suggest(section, [*schema.sections(), *schema.arrays()])
         self.mistakes.append(f"{where}: {section}: unknown section{hint}")
 
 
