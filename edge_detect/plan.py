@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -12,6 +12,9 @@ import numpy.typing as npt
 from edge_detect.config import Zone
 from edge_detect.draw import Colour, colour, ink
 from edge_detect.frame import Image
+
+Points: TypeAlias = npt.NDArray[Any]
+"""(n, 2) x and y in pixels."""
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -24,7 +27,7 @@ def draw(image: Image, zones: Iterable[Zone]) -> Image:
     for number, zone in enumerate(zones):
         tint = colour(number + 1)
         scaled = np.array(zone.points, np.float64) * (width - 1, height - 1)
-        points = scaled.round().astype(np.int32)
+        points: Points = scaled.round().astype(np.int32)
         if zone.kind == "line":
             cv2.polylines(result, [points], False, (0, 0, 0), line + 2)
             cv2.polylines(result, [points], False, tint, line)
@@ -42,7 +45,7 @@ def _words(zone: Zone) -> str:
     return f"{zone.name}{classes}".encode("ascii", "replace").decode()
 
 
-def _tint(image: Image, points: npt.NDArray[np.int32], tint: Colour) -> None:
+def _tint(image: Image, points: Points, tint: Colour) -> None:
     """Colours the inside of a polygon so that the picture can still be seen."""
     mask = np.zeros(image.shape[:2], np.uint8)
     cv2.fillPoly(mask, [points], 255)
@@ -58,13 +61,13 @@ def _draw_arrow(image: Image, points: npt.NDArray[np.float64], tint: Colour, lin
     across = np.array([-pieces[longest, 1], pieces[longest, 0]]) / max(lengths[longest], 1e-9)
     start = (points[longest] + points[longest + 1]) / 2
     tip = start + across * image.shape[1] / 14
-    ends = [cast("tuple[int, int]", tuple(end.round().astype(int).tolist())) for end in (start, tip)]
-    cv2.arrowedLine(image, *ends, (0, 0, 0), line + 2, tipLength=0.35)
-    cv2.arrowedLine(image, *ends, tint, line, tipLength=0.35)
+    a, b = (end.round().astype(int).tolist() for end in (start, tip))
+    cv2.arrowedLine(image, a, b, (0, 0, 0), line + 2, tipLength=0.35)
+    cv2.arrowedLine(image, a, b, tint, line, tipLength=0.35)
     _write(image, "in", np.array([tip], np.int32), tint)
 
 
-def _write(image: Image, text: str, points: npt.NDArray[np.int32], tint: Colour) -> None:
+def _write(image: Image, text: str, points: Points, tint: Colour) -> None:
     """Writes at the topmost of some points, inside the picture."""
     size = max(0.45, image.shape[1] / 1700)
     thick = max(1, round(size * 2))

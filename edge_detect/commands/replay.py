@@ -93,8 +93,6 @@ def of_clip(settings: layers.Settings, stack: ExitStack) -> Iterator[tuple[Event
 
     chosen = settings.config
     source = open_source(chosen.source.uri)
-    if source.live or (not source.fps and "." not in chosen.source.uri):
-        raise ConfigError(f"{chosen.source.uri}: expected a file")
     files = arguments.model_files(chosen.model.path, chosen.model.labels)
     detect = Detector(model.open_model(*files, chosen.model.threads), fit=chosen.model.fit)
     following, controls = follow(chosen, detect.model.labels.names)
@@ -168,9 +166,7 @@ def _record(line: str, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
         if "duration_s" in record:
-            raise ConfigError(
-                f"{where}: expected detections (run -c 0.1 --json), got an event, which has no boxes to judge"
-            )
+            raise ConfigError(f"{where}: expected detections (run -c 0.1 --json), got an event")
         good = all(type(record[key]) is int and record[key] > 0 for key in ("width", "height"))
         good &= isinstance(record["time"], int | float) and isinstance(record["frame"], int)
         good &= isinstance(record["source"], str)
