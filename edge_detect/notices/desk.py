@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any, Protocol
 
 from edge_detect import config, events, places
@@ -16,8 +17,6 @@ from edge_detect.scene import Scene
 from edge_detect.web.facts import Facts
 
 TYPES = ("start", "update", "end")
-KEYS = {"mqtt": "host", "webhook": "url", "exec": "command", "gpio": "pin"}
-"""Section of the settings to the one that asks for a notice."""
 
 
 class Notice(Protocol):
@@ -73,13 +72,7 @@ class Notices:
                 stack.callback(one.close)
 
 
-def open_notices(
-    settings: Settings,
-    controls: Controls,
-    facts: Facts,
-    heartbeats: Heartbeats,
-    zones: Mapping[str, Sequence[str]] | None = None,
-) -> Notices:
+def open_notices(settings: Settings, controls: Controls, facts: Facts, heartbeats: Heartbeats) -> Notices:
     """Opens those that the settings ask for; all of them, or none.
 
     Args:
@@ -87,37 +80,53 @@ def open_notices(
         controls: What the broker's clients may change.
         facts: Of the run.
         heartbeats: Learn that threads move.
-        zones: Name of each zone to its classes; none for all.
 
     Raises:
         ConfigError: A setting that cannot be.
         DependencyError: A package is not installed.
         SinkError: A pin that cannot be had.
     """
-    chosen, zones = settings.config, zones or {}
-    examine(settings, controls.labels.names, zones)
+    chosen = settings.config
+    for key, check_it in checks(chosen, controls.labels.names).items():
+        with settings.blame(key):
+            check_it()
     openers: dict[str, Callable[[Filter], Notice]] = {
-        "mqtt": lambda wanted: _open_mqtt(chosen, wanted, controls, facts, heartbeats, zones),
+        "mqtt": lambda wanted: _open_mqtt(chosen, wanted, controls, facts, heartbeats),
         "webhook": lambda wanted: load("edge_detect.notices.webhook:open_webhook")(chosen.webhook, wanted),
         "exec": lambda wanted: load("edge_detect.notices.command:open_command")(chosen.exec, wanted),
         "gpio": lambda wanted: load("edge_detect.notices.gpio:Gpio")(chosen.gpio, wanted),
     }
     opened: list[Notice] = []
     with ExitStack() as undo:
-        for section in asked(chosen):
-            with settings.blame(f"{section}.{KEYS[section]}"):
+        for section, name in config.notices(chosen).items():
+            with settings.blame(f"{section}.{name}"):
                 one = openers[section](wanted_by(getattr(chosen, section)))
             opened.append(undo.enter_context(closing(one)))
         undo.pop_all()
     return Notices(opened)
 
 
-def asked(chosen: config.Config) -> Iterator[str]:
-    """The sections that ask for a notice."""
-    nothing = config.Config()
-    for section, key in KEYS.items():
-        if getattr(getattr(chosen, section), key) != getattr(getattr(nothing, section), key):
-            yield section
+def checks(chosen: config.Config, labels: Sequence[str] | None = None) -> dict[str, Callable[[], object]]:
+    """What can be checked of the sections that ask for a notice, by the key of the setting.
+
+    Args:
+        chosen: The settings.
+        labels: Names of the classes; None where the model is not known yet.
+    """
+    known = {"kinds": events.KINDS, "types": TYPES, "zones": [zone.name for zone in chosen.zones]}
+    if labels is not None:
+        known["labels"] = labels
+    found: dict[str, Callable[[], object]] = {}
+    for section in config.notices(chosen):
+        for name, names in known.items():
+            given = getattr(getattr(chosen, section), name, ())
+            found[f"{section}.{name}"] = partial(check, given, names, name[:-1])
+    if chosen.webhook.url:
+        checked = load("edge_detect.notices.webhook:checked")
+        found["webhook.url"] = partial(checked, chosen.webhook.url, allow_http=chosen.webhook.allow_http)
+    if chosen.exec.command:
+        found["exec.command"] = partial(load("edge_detect.notices.command:Command"), chosen.exec)
+    return found
 
 
 def wanted_by(section: Any) -> Filter:
@@ -125,37 +134,15 @@ def wanted_by(section: Any) -> Filter:
     return Filter(section.kinds, getattr(section, "types", ("start",)), section.labels, section.zones)
 
 
-def examine(settings: Settings, labels: Sequence[str], zones: Mapping[str, Sequence[str]]) -> None:
-    """Checks the names in the sections that ask for a notice.
-
-    Raises:
-        ConfigError: One that is not known.
-    """
-    known = {"kinds": events.KINDS, "types": TYPES, "labels": labels, "zones": tuple(zones)}
-    for section in asked(settings.config):
-        for key, names in known.items():
-            with settings.blame(f"{section}.{key}"):
-                check(getattr(getattr(settings.config, section), key, ()), names, key[:-1])
-
-
 def _open_mqtt(
-    chosen: config.Config,
-    wanted: Filter,
-    controls: Controls,
-    facts: Facts,
-    heartbeats: Heartbeats,
-    zones: Mapping[str, Sequence[str]],
+    chosen: config.Config, wanted: Filter, controls: Controls, facts: Facts, heartbeats: Heartbeats
 ) -> Notice:
     from edge_detect.notices import topics
     from edge_detect.notices.mqtt import Mqtt, Surroundings
 
     labels = chosen.mqtt.labels or chosen.detect.classes or controls.labels.names
-    areas = [(zone, label) for zone, only in zones.items() for label in only or labels if label in labels]
-    around = Surroundings(
-        controls,
-        facts,
-        topics.topics(chosen.mqtt.node, labels, zones),
-        tuple(areas),
-        places.state_folder(),
-    )
+    zones = [zone for zone in chosen.zones if zone.kind == "zone"]
+    areas = [(zone.name, label) for zone in zones for label in zone.classes or labels if label in labels]
+    ours = topics.topics(chosen.mqtt.node, labels, [zone.name for zone in zones])
+    around = Surroundings(controls, facts, ours, tuple(areas), places.state_folder())
     return Mqtt(chosen.mqtt, wanted, around, heartbeats)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from edge_detect.detector import Timing
 from edge_detect.newest import Newest
@@ -33,6 +33,7 @@ class Facts:
         source: For people, without its password.
         timing: Of the newest frame.
         newest: Of a live source, as soon as it is opened.
+        counts: Who is here, in which zone, and who has crossed which line; as JSON has it.
         patience: Seconds that the newest frame, and the newest result, may be old.
         notices: Who is told of events.
     """
@@ -43,5 +44,6 @@ class Facts:
     source: str = ""
     timing: Callable[[], Timing] = Timing
     newest: Newest | None = None
+    counts: Callable[[], dict[str, Any]] = dict
     patience: float = 10.0
     notices: Sequence[Notice] = ()
