@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import program
 from broker import Broker, ear
 from happenings import LOST, event
 from scenes import LABELS, picture, scene
-from waiting import wait_until
+from waiting import killed_in_time, wait_until
 
 from edge_detect import config
 from edge_detect.controls import Choice, Controls
@@ -310,7 +310,7 @@ def test_nothing_is_lost_or_doubled_while_the_broker_is_away(
 
 @pytest.mark.slow
 def test_nothing_is_lost_or_doubled_when_the_broker_is_away_for_a_minute(
-    broker: Broker, opened: Callable[..., Mqtt], gate: threading.Event
+    broker: Broker, opened: Callable[..., Mqtt], quick: None, gate: threading.Event
 ) -> None:
     go_away(broker, opened, gate, seconds=60.0)
 
@@ -472,23 +472,19 @@ def test_a_password_from_a_file_opens_the_broker(
     assert "hunter2" not in caplog.text
 
 
-def test_a_killed_client_is_offline_within_a_second(broker: Broker, tmp_path: Path) -> None:
-    (tmp_path / "model.tflite").write_bytes(program.detector())
-    settings = tmp_path / "own.toml"
-    settings.write_text(f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\nnode = "porch"\n')
-    words = [
-        "run",
-        "-m",
-        tmp_path / "model.tflite",
-        "--config",
-        settings,
-        "--source",
-        "pattern:?fps=10&width=200&height=100",
-    ]
-    with (
-        ear(broker.port) as heard,
-        program.started(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child,
-    ):
+@contextmanager
+def running(broker: Broker, desk: Path, text: str = "", *words: str) -> Iterator[subprocess.Popen[str]]:
+    """The program, which tells the broker."""
+    mine = f"[mqtt]\nhost = '127.0.0.1'\nport = {broker.port}\nnode = 'porch'\n{text}"
+    (desk / "own.toml").write_text(mine)
+    source = f"pattern:?fps=20&width={program.SIZE[0]}&height={program.SIZE[1]}"
+    named = ("run", "-m", "model.tflite", "--config", "own.toml", "--source", source, *words)
+    with program.started(*named) as child, killed_in_time(child, 40):
+        yield child
+
+
+def test_a_killed_client_is_offline_within_a_second(broker: Broker, desk: Path, home: Path) -> None:
+    with ear(broker.port) as heard, running(broker, desk) as child:
         wait_until(lambda: heard.last(f"{BASE}/availability") == b"online", 30)
         child.send_signal(signal.SIGKILL)
         began = time.monotonic()
@@ -497,26 +493,38 @@ def test_a_killed_client_is_offline_within_a_second(broker: Broker, tmp_path: Pa
         assert time.monotonic() - began < 1
 
 
-def test_a_run_that_is_stopped_says_goodbye(broker: Broker, tmp_path: Path) -> None:
-    (tmp_path / "model.tflite").write_bytes(program.detector())
-    settings = tmp_path / "own.toml"
-    settings.write_text(f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\nnode = "porch"\n')
-    words = [
-        "run",
-        "-m",
-        tmp_path / "model.tflite",
-        "--config",
-        settings,
-        "--source",
-        "pattern:?fps=10&width=200&height=100",
-    ]
-    with ear(broker.port) as heard, program.started(*words) as child:
-        wait_until(lambda: heard.last(f"{BASE}/stats"), 30)
-        heard.say(f"{BASE}/paused/set", "ON")
-        wait_until(lambda: heard.last(f"{BASE}/paused/state") == b"ON")
+def test_what_a_camera_sees_reaches_the_broker_and_a_program_and_has_an_end(
+    broker: Broker, desk: Path, home: Path
+) -> None:
+    seen = "[exec]\ncommand = ['sh', '-c', 'cat >> seen.jsonl']\nlabels = ['person']\n"
+    with ear(broker.port) as heard, running(broker, desk, seen, "--events", "events.jsonl") as child:
+        wait_until(lambda: heard.last(f"{BASE}/person/state") == b"ON", 30)
+        wait_until(lambda: heard.last(f"{BASE}/car/count") == b"1")
+        wait_until(lambda: (desk / "seen.jsonl").exists() and (desk / "seen.jsonl").read_text())
         child.send_signal(signal.SIGTERM)
         _, log = program.end_of(child)
         wait_until(lambda: heard.last(f"{BASE}/availability") == b"offline")
+        told = heard.events(f"{BASE}/events")
 
-    assert child.returncode == 0
+    assert child.returncode == 0, log
+    assert told == [json.loads(line) for line in (desk / "events.jsonl").read_text().splitlines()]
+    assert [one["type"] for one in told if one["label"] == "person"] == ["start", "end"]
+    (ran,) = [json.loads(line) for line in (desk / "seen.jsonl").read_text().splitlines()]
+    assert ran == next(one for one in told if one["label"] == "person")
+
+
+def test_what_the_broker_changes_holds_in_the_next_run(broker: Broker, desk: Path, home: Path) -> None:
+    with ear(broker.port) as heard:
+        with running(broker, desk) as child:
+            wait_until(lambda: heard.last(f"{BASE}/stats"), 30)
+            heard.say(f"{BASE}/confidence/set", "0.6")
+            heard.say(f"{BASE}/paused/set", "ON")
+            wait_until(lambda: heard.last(f"{BASE}/paused/state") == b"ON")
+            child.send_signal(signal.SIGTERM)
+            _, log = program.end_of(child)
+        heard.heard.clear()
+        with running(broker, desk):
+            wait_until(lambda: heard.last(f"{BASE}/paused/state") == b"ON", 30)
+            wait_until(lambda: heard.last(f"{BASE}/confidence/state") == b"0.6")
+
     assert "mqtt: paused = True" in log
