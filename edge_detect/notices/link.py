@@ -156,8 +156,7 @@ class Link:
 
     def _on_connect(self, client: Any, data: Any, flags: Any, code: Any, properties: Any = None) -> None:
         if code != 0:
-            why = paho.connack_string(code) if isinstance(code, int) else str(code)
-            self._lose(f"refuses us: {why}")
+            self._lose(f"refuses us: {paho.connack_string(code) if isinstance(code, int) else code}")
             return
         self.connected, self._trouble, self._delay = True, "", SHORTEST
         log.info("mqtt: connected to %s", self._where)
