@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import select
 import ssl
 import time
@@ -62,11 +63,7 @@ class Link:
         self._will, self._greet, self._heard, self._arrived = will, greet, heard, arrived
         self._trouble, self._due, self._delay = "", 0.0, SHORTEST
         self._client = _client(name)
-        password = credentials.read("mqtt-password", settings.password_file)
-        if settings.username:
-            self._client.username_pw_set(settings.username, password)
-        if settings.tls:
-            self._client.tls_set_context(context(settings))
+        _introduce(self._client, settings)
         self._client.will_set(will, "offline", qos=1, retain=True)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -156,7 +153,7 @@ class Link:
 
     def _on_connect(self, client: Any, data: Any, flags: Any, code: Any, properties: Any = None) -> None:
         if code != 0:
-            self._lose(f"refuses us: {paho.connack_string(code) if isinstance(code, int) else code}")
+            self._lose(_refusal(code))
             return
         self.connected, self._trouble, self._delay = True, "", SHORTEST
         log.info("mqtt: connected to %s", self._where)
@@ -172,6 +169,47 @@ class Link:
 
     def _on_publish(self, client: Any, data: Any, number: int, *_: Any) -> None:
         self._arrived(number)
+
+
+def knock(settings: config.Mqtt, limit: float = 5.0) -> str:
+    """Why a broker does not take us; empty when it does.
+
+    Args:
+        settings: Of the broker.
+        limit: Seconds that it may take.
+
+    Raises:
+        ConfigError: Certificates that cannot be.
+        SettingsError: The password cannot be read.
+    """
+    answers: list[Any] = []
+    client = _client(f"edge_detect_{os.getpid()}")  # the name of the run would throw it out
+    _introduce(client, settings)
+    client.on_connect = lambda client, data, flags, code, properties=None: answers.append(code)
+    end = time.monotonic() + limit
+    try:
+        client.connect(settings.host, port(settings), KEEP_ALIVE)
+        while not answers and time.monotonic() < end and client.socket() is not None:
+            client.loop(0.1)
+        client.disconnect()
+    except (OSError, ValueError) as error:
+        return str(error) or type(error).__name__
+    if not answers:
+        return "no answer"
+    return "" if answers[0] == 0 else _refusal(answers[0])
+
+
+def _introduce(client: paho.Client, settings: config.Mqtt) -> None:
+    """Tells a client who it is, and whom it may trust."""
+    password = credentials.read("mqtt-password", settings.password_file)
+    if settings.username:
+        client.username_pw_set(settings.username, password)
+    if settings.tls:
+        client.tls_set_context(context(settings))
+
+
+def _refusal(code: Any) -> str:
+    return f"refuses us: {paho.connack_string(code) if isinstance(code, int) else code}"
 
 
 def _client(name: str) -> paho.Client:
