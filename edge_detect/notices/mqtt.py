@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import threading
 import time
@@ -329,30 +328,20 @@ class Mqtt:
             log.warning("mqtt: %s/set: not taken, since it was sent as retained", name)
             return
         try:
-            value = read(payload[: LONGEST_COMMAND + 1].decode())
+            if len(payload) > LONGEST_COMMAND:
+                raise ValueError("too long")
+            value = read(payload.decode())
             self._around.controls.change(**{name: value})
-        except (ValueError, EdgeDetectError):
+        except (ValueError, KeyError, EdgeDetectError):
             log.warning("mqtt: %s/set: not taken: %r", name, payload[:LONGEST_COMMAND])
         else:
             log.info("mqtt: %s = %s", name, value)
 
 
-def _confidence(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value) or len(text) > LONGEST_COMMAND:
-        raise ValueError(text)
-    return value
-
-
-def _paused(text: str) -> bool:
-    return {"ON": True, "OFF": False}[text] if text in ("ON", "OFF") else _refuse(text)
-
-
-def _refuse(text: str) -> bool:
-    raise ValueError(text)
-
-
-_COMMANDS: dict[str, Callable[[str], Any]] = {"confidence": _confidence, "paused": _paused}
+_COMMANDS: dict[str, Callable[[str], Any]] = {
+    "confidence": float,
+    "paused": {"ON": True, "OFF": False}.__getitem__,
+}
 
 
 def _jpeg(image: Image) -> bytes:

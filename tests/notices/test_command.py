@@ -17,6 +17,7 @@ from waiting import wait_until
 from edge_detect import config
 from edge_detect.errors import ConfigError, SinkError
 from edge_detect.events import to_json
+from edge_detect.notices import command
 from edge_detect.notices.command import Command, clean, open_command, shown, variables
 from edge_detect.notices.filter import Filter
 
@@ -150,9 +151,15 @@ def test_a_flood_of_output_is_read_and_forgotten(caplog: pytest.LogCaptureFixtur
     assert caplog.messages == [f"exec: {sys.executable}: {'x' * 200}..."]
 
 
-def test_a_program_that_floods_for_ever_is_killed() -> None:
+def test_a_program_that_floods_for_ever_is_killed_and_fills_no_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(command, "shown", lambda output: sizes.append(len(output)) or shown(output))
     with pytest.raises(SinkError, match=r"killed, it took more than 0.3 s: y y y"):
         Command(config.Exec(command=("yes",), seconds=0.3))(event(1), NEVER)
+
+    assert sizes == [command.KEPT]
 
 
 def test_a_program_that_fails_is_told_with_what_it_said() -> None:
@@ -192,7 +199,7 @@ def test_no_more_run_at_once_than_allowed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command, said",
+    "words, said",
     [
         (("no-such-program-here",), "no program 'no-such-program-here' that may be run"),
         (("/etc/passwd",), "no program '/etc/passwd' that may be run"),
@@ -201,9 +208,9 @@ def test_no_more_run_at_once_than_allowed(tmp_path: Path) -> None:
     ],
     ids=["missing", "no program", "NUL", "a shell's line"],
 )
-def test_what_cannot_be_run_is_refused_at_once(command: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_run_is_refused_at_once(words: tuple[str, ...], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Command(config.Exec(command=command))
+        Command(config.Exec(command=words))
 
     assert str(caught.value) == said
 
@@ -212,8 +219,8 @@ def test_a_program_that_went_away_costs_one_event(tmp_path: Path) -> None:
     program = tmp_path / "hook"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    command = Command(config.Exec(command=(str(program),)))
+    hook = Command(config.Exec(command=(str(program),)))
     program.unlink()
 
     with pytest.raises(SinkError, match=r"hook: cannot be started: No such file or directory$"):
-        command(event(1), NEVER)
+        hook(event(1), NEVER)

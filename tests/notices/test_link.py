@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -162,6 +163,35 @@ def test_an_encrypted_connection_works_and_is_checked(
         with turning(other_name):
             wait_until(lambda: "CERTIFICATE_VERIFY_FAILED" in caplog.text)
         assert not other_name.greeted
+
+
+def test_messages_that_come_in_one_record_of_tls_are_all_heard(certificates: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    message = b"\x30\x06\x00\x03a/bx"  # PUBLISH, QoS 0, topic a/b
+    over = threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        with context.wrap_socket(listening.accept()[0], server_side=True) as connection:
+            connection.recv(1024)
+            connection.sendall(b"\x20\x02\x00\x00" + 20 * message)  # CONNACK before
+            over.wait(5)
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        client = Client(
+            host="localhost",
+            port=listening.getsockname()[1],
+            tls=True,
+            ca_file=str(certificates / "ca.pem"),
+        )
+        with turning(client):
+            wait_until(lambda: len(client.heard) == 20)
+            over.set()
+        thread.join(5)
+
+    assert client.heard == [("a/b", b"x", False)] * 20
 
 
 @pytest.mark.parametrize("name", ["ca_file", "certificate_file"])
