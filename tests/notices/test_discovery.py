@@ -81,6 +81,7 @@ def test_a_name_is_one_that_a_screen_can_show() -> None:
     assert all(name.isprintable() and name.strip() for name in names)
 
 
+@pytest.mark.filterwarnings("default")  # of what Home Assistant imports
 def test_home_assistant_takes_the_message_and_each_of_its_components() -> None:
     """Needs the package homeassistant (2024.11 or newer), in an environment of its own."""
     pytest.importorskip("homeassistant", reason="needs homeassistant, which has an environment of its own")
@@ -103,6 +104,7 @@ def test_home_assistant_takes_the_message_and_each_of_its_components() -> None:
         assert name
 
 
+@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("missing", ["device", "origin", "components"])
 def test_home_assistant_refuses_a_message_without_one_of_its_parts(missing: str) -> None:
     pytest.importorskip("homeassistant", reason="needs homeassistant, which has an environment of its own")
