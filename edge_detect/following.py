@@ -236,22 +236,9 @@ def open_lines(chosen: config.Events, stack: ExitStack) -> list[Sink]:
 
 
 def follow(
-    settings: Settings,
-    detect: Detector,
-    source: Source,
-    newest: Newest | None,
-    stack: ExitStack,
-    zones_now: Callable[[], tuple[Zone, ...]] | None = None,
+    settings: Settings, detect: Detector, source: Source, newest: Newest | None, stack: ExitStack
 ) -> Following | None:
     """What makes things and events of boxes in a run; pictures without a time are looked at one by one.
-
-    Args:
-        settings: Of the run.
-        detect: The model that looks.
-        source: Where the frames come from.
-        newest: The reader of a live source.
-        stack: Closes what is opened.
-        zones_now: The zones that hold now, where somebody may change them; else those of the settings.
 
     Raises:
         ConfigError: A zone, a mask or a threshold that cannot be.
@@ -275,7 +262,6 @@ def follow(
         token=secrets.token_hex(3),
         lost=lambda: newest is not None and newest.lost,
         journal=_journal(chosen, stack) if source.live else None,
-        zones_now=zones_now,
     )
 
 
