@@ -48,7 +48,7 @@ def _words(zone: Zone) -> str:
 def _tint(image: Image, points: Points, tint: Colour) -> None:
     """Colours the inside of a polygon so that the picture can still be seen."""
     mask = np.zeros(image.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [points], 255)
+    cv2.fillPoly(mask, [points], (255,))
     inside = mask > 0
     image[inside] = (0.7 * image[inside] + 0.3 * np.array(tint)).astype(np.uint8)
 
