@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,11 @@ import psutil
 
 from edge_detect import __version__, board, config
 from edge_detect.controls import Controls
-from edge_detect.errors import DependencyError, EdgeDetectError
+from edge_detect.errors import DependencyError
 from edge_detect.events import Event
 from edge_detect.frame import Image
 from edge_detect.heartbeats import Heartbeats
-from edge_detect.notices import discovery
+from edge_detect.notices import discovery, orders
 from edge_detect.notices.filter import Filter
 from edge_detect.notices.outbox import Outbox
 from edge_detect.notices.presence import Presence
@@ -45,7 +45,6 @@ GRACE = 2.0  # seconds at the end for events that wait; the others wait on the d
 LIMIT = 8.0  # seconds that a try to connect may take to notice the end
 PATIENCE = 60.0  # seconds; a worn SD card may think for a while
 SNAPSHOT_WIDTH = 640  # pixels at most
-LONGEST_COMMAND = 32  # bytes
 HOME_ASSISTANT_STATUS = "status"
 
 
@@ -319,29 +318,9 @@ class Mqtt:
                 self._introduce()
                 self._said.clear()
             return
-        for name, read in _COMMANDS.items():
+        for name in orders.NAMES:
             if self._settings.commands and topic == self._around.topics.command(name):
-                self._obey(name, read, payload, is_kept)
-
-    def _obey(self, name: str, read: Callable[[str], Any], payload: bytes, is_kept: bool) -> None:
-        if is_kept:  # it would come again with each connection
-            log.warning("mqtt: %s/set: not taken, since it was sent as retained", name)
-            return
-        try:
-            if len(payload) > LONGEST_COMMAND:
-                raise ValueError("too long")
-            value = read(payload.decode())
-            self._around.controls.change(**{name: value})
-        except (ValueError, KeyError, EdgeDetectError):
-            log.warning("mqtt: %s/set: not taken: %r", name, payload[:LONGEST_COMMAND])
-        else:
-            log.info("mqtt: %s = %s", name, value)
-
-
-_COMMANDS: dict[str, Callable[[str], Any]] = {
-    "confidence": float,
-    "paused": {"ON": True, "OFF": False}.__getitem__,
-}
+                orders.obey(self._around.controls, name, payload, is_kept=is_kept)
 
 
 def _jpeg(image: Image) -> bytes:
