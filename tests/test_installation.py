@@ -315,9 +315,16 @@ def test_the_unit_exposes_little(analyze: Callable[..., subprocess.CompletedProc
 
 @pytest.mark.parametrize(
     "allowed",
-    ["char-video4linux rw", "char-media rw", "char-dma_heap rw", "char-drm rw", "/dev/vcio rw"],
+    [
+        "char-video4linux rw",
+        "char-media rw",
+        "char-dma_heap rw",
+        "char-drm rw",
+        "/dev/vcio rw",
+        "char-gpiochip rw",
+    ],
 )
-def test_the_unit_lets_the_cameras_in(allowed: str) -> None:
+def test_the_unit_lets_cameras_and_pins_in(allowed: str) -> None:
     assert f"\nDeviceAllow={allowed}\n" in unit_text(Layout())
     assert "ProcSubset=pid\n" not in unit_text(Layout()).replace("# not ProcSubset=pid", "")
     assert "PrivateDevices" not in unit_text(Layout())

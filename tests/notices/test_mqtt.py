@@ -27,7 +27,7 @@ from waiting import killed_in_time, wait_until
 from edge_detect import config
 from edge_detect.controls import Choice, Controls
 from edge_detect.heartbeats import Heartbeats
-from edge_detect.notices import link
+from edge_detect.notices import link, mqtt
 from edge_detect.notices.filter import Filter
 from edge_detect.notices.mqtt import Mqtt, Surroundings
 from edge_detect.notices.topics import topics
@@ -485,6 +485,42 @@ def test_a_password_from_a_file_opens_the_broker(
         client.close()
 
     assert "hunter2" not in caplog.text
+
+
+def test_a_thread_that_breaks_is_told_and_its_heart_stops(
+    broker: Broker,
+    opened: Callable[..., Mqtt],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(mqtt, "PATIENCE", 0.2)
+    with ear(broker.port, f"{BASE}/availability") as heard:
+        client = opened()
+        wait_until(lambda: heard.last(f"{BASE}/availability") == b"online")
+        monkeypatch.setattr(client, "_take", lambda outbox: 1 / 0)
+        client.tell((event(1),))
+        wait_until(lambda: heard.last(f"{BASE}/availability") == b"offline")
+        wait_until(lambda: client._heartbeats.late().keys() == {"mqtt"})
+        client.close()
+
+    assert caplog.messages == ["mqtt: ends: ZeroDivisionError: division by zero"]
+    assert client._heartbeats.late() == {}
+
+
+def test_a_broker_that_cannot_be_reached_is_no_hang(
+    broker: Broker, opened: Callable[..., Mqtt], quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "PATIENCE", 0.05)
+    broker.kill()
+    over = threading.Event()
+    monkeypatch.setattr(link.Link, "_connect", lambda one: over.wait(5))
+    client = opened()
+    client.tell((event(1),))
+    over.wait(0.2)
+    late = client._heartbeats.late()
+    over.set()
+
+    assert late == {}
 
 
 @contextmanager

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -82,21 +81,44 @@ def test_updates_make_room_first_then_the_oldest(caplog: pytest.LogCaptureFixtur
     assert caplog.messages == ["mqtt: 3 events wait for the broker, the oldest are dropped from now on"]
 
 
-def test_events_outlive_a_killed_process(path: Path) -> None:
-    code = (
-        "import os, signal, sys; from pathlib import Path; from happenings import event\n"
-        "from edge_detect.notices.outbox import Outbox\n"
-        "box = Outbox(Path(sys.argv[1]), 10); box.add([event(1), event(2)])\n"
-        "box.arrived([box.waiting((), 1)[0].row])\n"
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    search = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
-    env = os.environ | {"PYTHONPATH": search}
-    done = subprocess.run([sys.executable, "-c", code, str(path)], env=env, timeout=30, check=False)
+WRITER = """
+import sys
+from pathlib import Path
+from happenings import event
+from edge_detect.notices.outbox import Outbox
+box = Outbox(Path(sys.argv[1]), 100_000)
+for number in range(100_000):
+    box.add([event(number), event(number, type="update")])
+    print("put", number, flush=True)
+    if number % 3 == 0:
+        box.arrived([letter.row for letter in box.waiting((), 1)])
+        print("arrived", flush=True)
+"""
 
-    assert done.returncode == -signal.SIGKILL
-    with closing(Outbox(path, 10)) as box:
-        assert words(box) == ["start 2"]
+
+@pytest.mark.parametrize("lines", [1, 2, 40, 333])
+def test_a_writer_that_is_killed_loses_nothing_that_it_took(path: Path, lines: int) -> None:
+    search = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        env=os.environ | {"PYTHONPATH": search},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout
+        seen = [child.stdout.readline() for _ in range(lines)]
+        child.kill()
+        seen += child.stdout.readlines()  # what it had done before it knew
+    took = sum(line.startswith("put") for line in seen)
+    gone = seen.count("arrived\n")
+
+    with closing(Outbox(path, 100_000)) as box:
+        starts = [word for word in words(box, 100_000) if word.startswith("start")]
+        numbers = [int(word.split()[1]) for word in starts]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    assert numbers[-1] in (took - 1, took)  # the last may have been put before it was told
+    assert numbers[0] <= gone + 1
+    assert not path.with_suffix(".broken").exists()
 
 
 @pytest.mark.parametrize("damage", ["other", "cut", "middle"])
