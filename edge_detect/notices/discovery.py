@@ -19,6 +19,11 @@ def topic(prefix: str, topics: Topics) -> str:
     return f"{prefix}/device/edge_detect_{topics.node}/config"
 
 
+def status(prefix: str) -> str:
+    """Where Home Assistant tells that it has started: `online`."""
+    return f"{prefix}/status"
+
+
 def message(
     topics: Topics,
     areas: Iterable[tuple[str, str]] = (),

@@ -45,7 +45,6 @@ GRACE = 2.0  # seconds at the end for events that wait; the others wait on the d
 LIMIT = 8.0  # seconds that a try to connect may take to notice the end
 PATIENCE = 60.0  # seconds; a worn SD card may think for a while
 SNAPSHOT_WIDTH = 640  # pixels at most
-HOME_ASSISTANT_STATUS = "status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ class Mqtt:
         self._said: dict[str, str] = {}  # what the broker keeps, by topic
         self._sent: dict[int, int] = {}  # number of a message to its row in the outbox
         self._confirmed: list[int] = []  # rows
-        self._arrived: deque[Event] = deque()
+        self._told: deque[Event] = deque()
         self._pictures: dict[str, Image] = {}
         self._alone = threading.Lock()
         self._overflown = self._dropped = 0
@@ -142,9 +141,9 @@ class Mqtt:
     def tell(self, events: tuple[Event, ...]) -> None:
         """Takes events; never waits."""
         with self._alone:
-            self._arrived.extend(events)
-            while len(self._arrived) > self._settings.queue:  # the thread connects, or the disk hangs
-                self._arrived.popleft()
+            self._told.extend(events)
+            while len(self._told) > self._settings.queue:  # the thread connects, or the disk hangs
+                self._told.popleft()
                 self._overflown += 1
         self._wake()
 
@@ -218,8 +217,8 @@ class Mqtt:
     def _take(self, outbox: Outbox) -> None:
         """Moves events from the loop into the outbox."""
         with self._alone:
-            events = list(self._arrived)
-            self._arrived.clear()
+            events = list(self._told)
+            self._told.clear()
         for event in events:
             self._presence.tell(event)
         if wanted := [event for event in events if self._wanted(event)]:
@@ -294,7 +293,7 @@ class Mqtt:
         if self._settings.commands:
             self._link.subscribe(topics.command("+"))
         if self._settings.discovery:
-            self._link.subscribe(f"{self._settings.discovery}/{HOME_ASSISTANT_STATUS}")
+            self._link.subscribe(discovery.status(self._settings.discovery))
         self._link.publish(topics.availability, "online", qos=1, retain=True)
         self._introduce()
 
@@ -313,7 +312,7 @@ class Mqtt:
 
     def _hear(self, topic: str, payload: bytes, is_kept: bool) -> None:
         """What another client says: Home Assistant that it has started, or a command."""
-        if topic == f"{self._settings.discovery}/{HOME_ASSISTANT_STATUS}":
+        if topic == discovery.status(self._settings.discovery):
             if payload == b"online" and not is_kept:
                 self._introduce()
                 self._said.clear()

@@ -334,7 +334,7 @@ def go_away(broker: Broker, opened: Callable[..., Mqtt], gate: threading.Event, 
     over, told = threading.Event(), list[str]()
 
     def happen() -> None:
-        while not over.wait(seconds / 50):
+        while not over.wait(min(seconds / 50, 0.1)):
             told.append(f"start event-{len(told)}")
             client.tell((event(len(told) - 1),))
 
