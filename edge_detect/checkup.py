@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from edge_detect import board
+from edge_detect import board, config
 from edge_detect.errors import EdgeDetectError, ModelError
 
 HOT = 75.0  # degrees Celsius; a Raspberry Pi begins to slow down at 80
@@ -58,6 +58,7 @@ def examine(model: Path | None, labels: Path | None) -> Iterator[Finding]:
         "power": power,
         "disk": space,
         "model": lambda: detector(model, labels),
+        "settings": settings,
     }
     for what, look in parts.items():
         try:
@@ -264,3 +265,36 @@ def detector(path: Path | None, labels: Path | None) -> Iterator[Finding]:
         yield Finding("ok", "model", detail)
     else:
         yield Finding("note", "model", detail, "give its names with --labels FILE")
+
+
+def settings() -> Iterator[Finding]:
+    """The settings files, and what they name that can be asked; told only when there is something to tell."""
+    from edge_detect import layers
+
+    try:
+        chosen = layers.read().config
+    except EdgeDetectError as error:
+        detail = str(error).splitlines()[0]
+        yield Finding("fail", "settings", detail, "edge-detect config check tells all mistakes")
+        return
+    if chosen.mqtt.host:
+        yield broker(chosen.mqtt)
+
+
+def broker(chosen: config.Mqtt) -> Finding:
+    """Whether the MQTT broker takes us."""
+    from edge_detect.lazy import load
+
+    try:
+        knock, port = load("edge_detect.notices.link:knock"), load("edge_detect.notices.link:port")
+    except ImportError:
+        return Finding("fail", "mqtt", "paho-mqtt is not installed", "pip install 'edge_detect[mqtt]'")
+    where = f"{chosen.host}:{port(chosen)}"
+    try:
+        trouble = knock(chosen)
+    except EdgeDetectError as error:
+        return Finding("fail", "mqtt", str(error), "mend the file that is named")
+    if trouble:
+        fix = "check mqtt.host, mqtt.port, mqtt.username and the password"
+        return Finding("fail", "mqtt", f"{where}: {trouble}", fix)
+    return Finding("ok", "mqtt", f"{where} takes us")

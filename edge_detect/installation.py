@@ -20,6 +20,8 @@ from edge_detect.requirements import Python, Wanted, read_stamp
 NAME = "edge-detect"
 UNIT = f"{NAME}.service"
 PREFIX = Path("/opt/edge-detect")
+SECRETS = ("web-password", "mqtt-password", "webhook-secret")
+"""Files of the owner beside the settings that the service gets as credentials."""
 READY_WITHIN = 600.0  # seconds; systemd's own limits are shorter, but a model may ask for more time
 
 
@@ -50,9 +52,9 @@ class Layout:
         return self.root / "etc" / NAME / "web-token"
 
     @property
-    def password(self) -> Path:
-        """Of the live page, where its owner wants one; handed on in the same way."""
-        return self.token.with_name("web-password")
+    def secrets(self) -> tuple[Path, ...]:
+        """Others, where their owner wrote them; handed on in the same way."""
+        return tuple(self.token.with_name(name) for name in SECRETS)
 
     @property
     def unit(self) -> Path:
@@ -229,9 +231,9 @@ def unit_text(layout: Layout, groups: Callable[[], set[str]] | None = None) -> s
         there = [group for group in line[1].split() if group in known]
         return f"SupplementaryGroups={' '.join(there)}"
 
-    if layout.password.exists():
-        token = f"LoadCredential=web-token:/etc/{NAME}/web-token\n"
-        text = text.replace(token, f"{token}LoadCredential=web-password:/etc/{NAME}/web-password\n")
+    names = ["web-token", *(secret.name for secret in layout.secrets if secret.exists())]
+    handed = [f"LoadCredential={name}:/etc/{NAME}/{name}\n" for name in names]
+    text = text.replace(handed[0], "".join(handed))
     return re.sub(r"^SupplementaryGroups=(.*)$", fitting, text, flags=re.MULTILINE)
 
 

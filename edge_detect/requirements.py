@@ -21,6 +21,8 @@ from edge_detect.errors import EdgeDetectError, InputMissing
 OLDEST = (3, 11)
 ROOM = 700 << 20  # bytes; of the environment with all packages, and of what pip unpacks
 MARK = ".edge-detect"  # file in an environment of ours: what is installed there; empty until it is
+EXTRAS = "gpio,mqtt,web"
+"""What a service may be asked for in its settings; small packages."""
 SYSTEMD = 247  # the first with LoadCredential=
 _PARTS = ("pyproject.toml", "README.md", "LICENSE", "edge_detect", "models", "systemd")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # by ProtectHome= and PrivateTmp=
@@ -127,7 +129,7 @@ class Wanted:
     def commands(self, prefix: Path, place: str) -> list[list[str]]:
         """What installs it from a place, and tries whether it starts."""
         python = str(prefix / "bin/python")
-        named = f"{place}[web]" if self.checkout else f"edge_detect[web] @ {place}"
+        named = f"{place}[{EXTRAS}]" if self.checkout else f"edge_detect[{EXTRAS}] @ {place}"
         pip = [python, "-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         return [[*pip, "--upgrade", named, *self.limits], [python, "-I", "-c", _CHECK]]
 

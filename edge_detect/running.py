@@ -10,11 +10,12 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edge_detect import config, logs, signals, uri
+from edge_detect import config, following, logs, rules, signals, uri, zones
 from edge_detect.config import Config
 from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
 from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
+from edge_detect.following import Following
 from edge_detect.heartbeats import Heartbeats
 from edge_detect.layers import Settings
 from edge_detect.meter import Meter
@@ -22,11 +23,14 @@ from edge_detect.newest import Newest
 from edge_detect.outputs import Drawing, Outputs, Screen, open_window, wanted
 from edge_detect.pipeline import frames_of, watch
 from edge_detect.sources import open_source, wants_small
+from edge_detect.web.facts import Facts
 
 if TYPE_CHECKING:
     from edge_detect.frame import Frame
     from edge_detect.labels import Labels
     from edge_detect.model import Model
+    from edge_detect.notices.desk import Notices
+    from edge_detect.sinks import Sink
     from edge_detect.sources import Source
     from edge_detect.state import Kept
     from edge_detect.supervisor import Supervisor
@@ -62,26 +66,30 @@ def run(
         with settings.blame("output.outputs"):
             outputs = stack.enter_context(closing(Outputs(chosen.output, drawing, source)))
         screen = stack.enter_context(closing(_screen(chosen.output, drawing, asked.stop.set)))
-        page = _page(settings, controls, detect, heartbeats, stack)
+        facts = _facts(chosen, detect)
+        page = _page(settings, controls, facts, heartbeats, stack)
+        notices = _notices(settings, controls, facts, heartbeats, stack)
         frames = stack.enter_context(
             _frames(source, chosen.source, detect, heartbeats, replaceable=bool(supervisors))
         )
-        newest = frames if isinstance(frames, Newest) else None
-        for one in page:
-            one.facts.newest = newest
+        facts.newest = newest = frames if isinstance(frames, Newest) else None
+        listeners = following.open_lines(chosen.events, stack)
+        follower = following.follow(settings, detect, source, newest, stack)
+        facts.counts = follower.counts if follower else dict
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
         settings.keep()  # all that they name is there
-        reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept)
+        reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept, follower)
         for supervisor in supervisors:
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
         onlookers = [*(one.unseen for one in supervisors), *(one.show for one in page)]
+        sinks: list[Sink] = [*supervisors, *listeners, *notices, outputs, screen, *page]
         watch(
-            _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen, *page], meter,
+            _attentive(frames, asked, reload), detect, sinks, meter,
             stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, heartbeats=heartbeats,
-            unseen=_each(onlookers),
+            unseen=_each(onlookers), following=follower,
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
 
@@ -117,26 +125,45 @@ def _frames(
     )
 
 
-def _page(
-    settings: Settings, controls: Controls, detect: Detector, heartbeats: Heartbeats, stack: ExitStack
-) -> list[Web]:
-    """The live page, where the settings ask for one; nothing of it is imported without."""
-    chosen, model = settings.config, detect.model
-    if not chosen.web.listen:
-        return []
-    from edge_detect.web.facts import Facts
-    from edge_detect.web.server import Web
-
-    facts = Facts(
+def _facts(chosen: Config, detect: Detector) -> Facts:
+    """What the page and the notices may tell of the run."""
+    model = detect.model
+    return Facts(
         model.file.path.name,
         model.file.sha256,
         model.interpreter.runtime,
         uri.public(chosen.source.uri),
         lambda: detect.timing,
     )
+
+
+def _page(
+    settings: Settings, controls: Controls, facts: Facts, heartbeats: Heartbeats, stack: ExitStack
+) -> list[Web]:
+    """The live page, where the settings ask for one; nothing of it is imported without."""
+    if not settings.config.web.listen:
+        return []
+    from edge_detect.web.server import Web
+
     with settings.blame("web.listen"):
-        page = Web(chosen.web, controls, facts, heartbeats.expect("web"))
+        page = Web(settings.config.web, controls, facts, heartbeats.expect("web"))
     return [stack.enter_context(closing(page))]
+
+
+def _notices(
+    settings: Settings, controls: Controls, facts: Facts, heartbeats: Heartbeats, stack: ExitStack
+) -> list[Notices]:
+    """Who is told of events, where the settings name somebody; nothing of it is imported without."""
+    if not (named := config.notices(settings.config)):
+        return []
+    from edge_detect.notices.desk import open_notices
+
+    if not settings.config.tracker.enabled:
+        log.warning("[%s] will hear of nothing: tracker.enabled is false", "], [".join(named))
+
+    notices = open_notices(settings, controls, facts, heartbeats)
+    facts.notices = notices.all
+    return [stack.enter_context(closing(notices))]
 
 
 class Reload:
@@ -156,11 +183,13 @@ class Reload:
         outputs: Outputs,
         meter: Meter,
         kept: Kept | None = None,
+        following: Following | None = None,
     ) -> None:
         self.settings = settings
         self.done = self.refused = 0
         self._again, self._kept = again, kept
         self._controls, self._outputs, self._meter = controls, outputs, meter
+        self._following = following
 
     def __call__(self) -> None:
         """Does so, and tells what has changed, what needs a restart, and all mistakes."""
@@ -179,18 +208,23 @@ class Reload:
         old = self.settings.config
         changed = [one for one in schema.settings() if one.of(new.config) != one.of(old)]
         hot = {one.key: one.of(new.config) for one in changed if one.reload == "hot"}
+        if new.config.zones != old.zones:
+            hot["zones"] = new.config.zones
         then = config.change(old, hot)
         examine(new)
         with new.blame("detect.classes"):
             Controls(choice_of(then), self._controls.labels)  # refuses what cannot be
         with new.blame("output.outputs"):
             exchange = self._outputs.prepare(then.output)
+        if self._following:
+            self._following.change(then)
         exchange()
         self._choose(then, hot)
         self._meter.every = logs.interval(then.log.every)
         self.settings = replace(new, config=then)
         new.keep()
         told = [f"{one.key} = {one.show(one.of(new.config))}" for one in changed if one.key in hot]
+        told += [f"zones: {', '.join(zone.name for zone in then.zones) or 'none'}"] * ("zones" in hot)
         log.info("settings read again: %s", ", ".join(told) or "nothing to change")
         if waiting := [one.key for one in changed if one.key not in hot]:
             log.warning("settings that need a restart: %s", ", ".join(waiting))
@@ -215,7 +249,14 @@ def examine(settings: Settings) -> None:
     checks: dict[str, Callable[[], object]] = {
         "source.uri": lambda: chosen.source.uri == "auto" or open_source(chosen.source.uri),
         "output.outputs": lambda: wanted(chosen.output),
+        "zones": lambda: zones.check(chosen.zones),
+        "events": lambda: rules.check(chosen.events, (), None),
+        "motion.masks": lambda: [zones.polygon(text) for text in chosen.motion.masks],
     }
+    if config.notices(chosen):
+        from edge_detect.notices import desk
+
+        checks |= desk.checks(chosen)
     for key, check in checks.items():
         try:
             with settings.blame(key):
@@ -234,11 +275,11 @@ def choice_of(chosen: Config) -> Choice:
 
 
 def _controls(settings: Settings, labels: Labels, stack: ExitStack) -> tuple[Controls, Kept | None]:
-    """What a person may change; a page's changes are kept for the next start."""
+    """What a person may change; the changes of a page or a broker are kept for the next start."""
     choice = choice_of(settings.config)
     with settings.blame("detect.classes"):
         controls = Controls(choice, labels)
-    if not settings.config.web.listen:
+    if not (settings.config.web.listen or settings.config.mqtt.host):
         return controls, None  # nobody can change them, nor see that they were changed
     from edge_detect.state import Kept
 

@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import program
 import pytest
 
-from edge_detect import board, checkup
+from edge_detect import board, checkup, config
 from edge_detect.checkup import Finding
 from edge_detect.sources import v4l2
 
@@ -234,3 +234,46 @@ def test_no_model_at_all_is_a_note() -> None:
     (found,) = checkup.detector(None, None)
 
     assert found == Finding("note", "model", "none given and none shipped", "edge-detect doctor --model FILE")
+
+
+def test_settings_with_a_mistake_are_told(home: Path) -> None:
+    (home / "user" / "edge-detect").mkdir(parents=True)
+    path = home / "user" / "edge-detect" / "config.toml"
+    path.write_text("[detect]\nconfidence = 4\n")
+    (found,) = checkup.settings()
+
+    said = f"{path}:2: detect.confidence = 4: expected a number from 0 to 1"
+    assert found == Finding("fail", "settings", said, "edge-detect config check tells all mistakes")
+
+
+def test_without_a_broker_in_the_settings_nothing_is_told(home: Path) -> None:
+    assert list(checkup.settings()) == []
+
+
+def test_the_broker_is_asked(tmp_path: Path) -> None:
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt, from the extra mqtt")
+    import broker
+
+    if not broker.program():
+        pytest.skip("needs Mosquitto: apt install mosquitto")
+    fix = "check mqtt.host, mqtt.port, mqtt.username and the password"
+    with broker.Broker(tmp_path) as up:
+        chosen = config.Mqtt(host="127.0.0.1", port=up.port)
+        well = checkup.broker(chosen)
+        up.kill()
+        away = checkup.broker(chosen)
+    with broker.Broker(tmp_path, allow_anonymous="false") as strict:
+        refused = checkup.broker(config.Mqtt(host="127.0.0.1", port=strict.port))
+
+    assert well == Finding("ok", "mqtt", f"127.0.0.1:{up.port} takes us")
+    refusing = f"127.0.0.1:{up.port}: [Errno 111] Connection refused"
+    assert away == Finding("fail", "mqtt", refusing, fix)
+    assert (refused.state, refused.fix) == ("fail", fix)
+    assert "refuses us" in refused.detail
+
+
+def test_a_broker_without_its_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "edge_detect.notices.link", None)
+    found = checkup.broker(config.Mqtt(host="x"))
+
+    assert found == Finding("fail", "mqtt", "paho-mqtt is not installed", "pip install 'edge_detect[mqtt]'")

@@ -16,3 +16,10 @@ def test_a_change_leaves_the_rest() -> None:
 
 def test_no_change_is_the_same() -> None:
     assert config.change(Config(), {}) == Config()
+
+
+def test_who_is_told_of_events_is_known_by_what_names_them() -> None:
+    told = replace(Config(), gpio=config.Gpio(pin=0), webhook=config.Webhook(url="https://home.example/"))
+
+    assert config.notices(Config()) == {}
+    assert config.notices(told) == {"webhook": "url", "gpio": "pin"}

@@ -22,7 +22,7 @@ from edge_detect.installation import (
 )
 from edge_detect.requirements import MARK, Python, Wanted
 
-GROUPS = {"video", "render"}
+GROUPS = {"video", "render", "gpio"}
 PYTHON = """#!/bin/sh
 # stands in for an interpreter: makes an environment, whose python notes what it is asked to do
 mkdir -p "$5/bin"
@@ -88,7 +88,7 @@ def test_installing_makes_all_that_the_service_needs_and_starts_it(machine: Path
     assert done(machine) == [
         f"venv {layout.prefix}",
         "python -I -m pip install --no-input --disable-pip-version-check --upgrade"
-        " edge_detect[web] @ https://example.org/edge_detect.whl",
+        " edge_detect[gpio,mqtt,web] @ https://example.org/edge_detect.whl",
         "python -I -c import cv2, psutil; from edge_detect.interpreter import runtime;"
         " print('runs with', runtime()[0])",
         "systemctl daemon-reload",
@@ -250,16 +250,17 @@ def test_a_secret_is_never_readable_by_others_while_it_is_written(
 
 
 def test_groups_that_the_machine_lacks_are_left_out_of_the_unit() -> None:
-    assert "\nSupplementaryGroups=video render\n" in unit_text(Layout(), lambda: GROUPS)
+    assert "\nSupplementaryGroups=video render gpio\n" in unit_text(Layout(), lambda: GROUPS)
     assert "\nSupplementaryGroups=video\n" in unit_text(Layout(), lambda: {"video"})
 
 
-def test_a_password_that_the_owner_wrote_is_handed_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["web-password", "mqtt-password", "webhook-secret"])
+def test_a_secret_that_the_owner_wrote_is_handed_on(tmp_path: Path, name: str) -> None:
     layout = Layout(root=tmp_path)
     before = unit_text(layout)
-    layout.password.parent.mkdir(parents=True)
-    layout.password.write_text("open sesame")
-    handed = "LoadCredential=web-password:/etc/edge-detect/web-password\n"
+    layout.token.parent.mkdir(parents=True)
+    layout.token.with_name(name).write_text("open sesame")
+    handed = f"LoadCredential={name}:/etc/edge-detect/{name}\n"
 
     assert handed not in before
     assert unit_text(layout).replace(handed, "") == before != unit_text(layout)
@@ -314,9 +315,16 @@ def test_the_unit_exposes_little(analyze: Callable[..., subprocess.CompletedProc
 
 @pytest.mark.parametrize(
     "allowed",
-    ["char-video4linux rw", "char-media rw", "char-dma_heap rw", "char-drm rw", "/dev/vcio rw"],
+    [
+        "char-video4linux rw",
+        "char-media rw",
+        "char-dma_heap rw",
+        "char-drm rw",
+        "/dev/vcio rw",
+        "char-gpiochip rw",
+    ],
 )
-def test_the_unit_lets_the_cameras_in(allowed: str) -> None:
+def test_the_unit_lets_cameras_and_pins_in(allowed: str) -> None:
     assert f"\nDeviceAllow={allowed}\n" in unit_text(Layout())
     assert "ProcSubset=pid\n" not in unit_text(Layout()).replace("# not ProcSubset=pid", "")
     assert "PrivateDevices" not in unit_text(Layout())

@@ -303,6 +303,10 @@ def test_a_run_with_wrong_settings_ends_with_78_and_all_mistakes(desk: Path, hom
         ("[source]\nuri = 'patern:'\n", "unknown source 'patern', did you mean 'pattern'?"),
         ("[detect]\nclasses = ['persn']\n", "classes: unknown class 'persn', did you mean 'person'?"),
         ("[output]\noutputs = ['o.gif']\n", "--output o.gif: expected a video (.mp4), a picture"),
+        ("[webhook]\nurl = 'http://home.example'\n", "http:// is readable by everybody on the way"),
+        ("[exec]\ncommand = ['no-such-program-here']\n", "no program 'no-such-program-here' that may be run"),
+        ("[mqtt]\nlabels = ['persn']\nhost = 'x'\n", "unknown label 'persn', did you mean 'person'?"),
+        ("[gpio]\nkinds = ['came']\npin = 17\n", "unknown kind 'came', expected one of: appeared"),
     ],
 )
 def test_a_setting_that_only_the_parts_can_check_is_told_with_its_line(

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from edge_detect.detector import Timing
 from edge_detect.newest import Newest
+
+
+class Notice(Protocol):
+    """Who is told of events, as far as the page tells of it."""
+
+    @property
+    def name(self) -> str:
+        """`mqtt`, `webhook`, `exec` or `gpio`; `mqtt` has `connected` as well."""
+
+    @property
+    def dropped(self) -> int:
+        """Events that did not arrive."""
 
 
 @dataclass(slots=True)
@@ -20,7 +33,9 @@ class Facts:
         source: For people, without its password.
         timing: Of the newest frame.
         newest: Of a live source, as soon as it is opened.
+        counts: Who is here, in which zone, and who has crossed which line; as JSON has it.
         patience: Seconds that the newest frame, and the newest result, may be old.
+        notices: Who is told of events.
     """
 
     model: str = ""
@@ -29,4 +44,6 @@ class Facts:
     source: str = ""
     timing: Callable[[], Timing] = Timing
     newest: Newest | None = None
+    counts: Callable[[], dict[str, Any]] = dict
     patience: float = 10.0
+    notices: Sequence[Notice] = ()

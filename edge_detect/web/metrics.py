@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 from edge_detect import __version__, board
+from edge_detect.web.facts import Notice
 from edge_detect.web.state import State
 from edge_detect.web.station import Station
 from edge_detect.web.tally import BUCKETS, Histogram
@@ -67,8 +68,21 @@ def _lines(state: State, station: Station) -> Iterator[str]:
     yield from _one("web_clients", "Viewers of the live picture.", len(station.viewers))
     yield from _one("web_frames_sent_total", "Frames sent to viewers.", station.sent)
     yield from _one("web_frames_skipped_total", "Frames that no viewer was ready for.", station.skipped)
+    yield from _notices(facts.notices)
     yield from _machine(state)
     yield from _process()
+
+
+def _notices(notices: Sequence[Notice]) -> Iterator[str]:
+    """Who is told of events; nothing where nobody is."""
+    if not notices:
+        return
+    rows = [({"sink": one.name}, one.dropped) for one in notices]
+    yield from _metric("events_dropped_total", "counter", "Events that did not arrive.", rows)
+    for one in notices:
+        if (connected := getattr(one, "connected", None)) is not None:
+            yield from _one("mqtt_connected", "Whether the MQTT broker has taken us.", connected)
+            yield from _one("mqtt_dropped_total", "Events that the MQTT broker never got.", one.dropped)
 
 
 def _machine(state: State) -> Iterator[str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,6 +151,23 @@ def test_metrics_are_what_prometheus_reads(fresh: Site) -> None:
     assert value("edge_detect_throttled", flag="freq_capped", when="since_boot") == 0
     assert value("process_resident_memory_bytes") > 1e6
     assert families["edge_detect_stage_duration_seconds"].type == "histogram"
+
+
+def test_metrics_tell_who_did_not_hear_of_events(fresh: Site) -> None:
+    before = fresh.ask("/metrics").body.decode()
+    fresh.facts.notices = (
+        SimpleNamespace(name="mqtt", dropped=3, connected=True),
+        SimpleNamespace(name="exec", dropped=0),
+    )
+    lines = fresh.ask("/metrics").body.decode().splitlines()
+
+    assert "events_dropped" not in before
+    assert {
+        'edge_detect_events_dropped_total{sink="mqtt"} 3',
+        'edge_detect_events_dropped_total{sink="exec"} 0',
+        "edge_detect_mqtt_connected 1",
+        "edge_detect_mqtt_dropped_total 3",
+    } <= set(lines)
 
 
 def test_a_label_cannot_break_a_line_of_the_metrics() -> None:

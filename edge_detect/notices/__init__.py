@@ -1,0 +1,1 @@
+"""Notices: who is told of events: an MQTT broker, an address, a program, a pin."""

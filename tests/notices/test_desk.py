@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from happenings import event
+from scenes import LABELS, scene
+
+from edge_detect import config, layers
+from edge_detect.controls import Choice, Controls
+from edge_detect.errors import ConfigError, SettingsError
+from edge_detect.heartbeats import Heartbeats
+from edge_detect.layers import Settings
+from edge_detect.notices.desk import Notices, open_notices, wanted_by
+from edge_detect.web.facts import Facts
+
+SQUARE = ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9))
+ZONES = (
+    config.Zone("door", points=SQUARE, classes=("person",)),
+    config.Zone("path", points=SQUARE),
+    config.Zone("gate", "line", SQUARE[:2]),
+)
+
+
+def settings(**sections: Any) -> Settings:
+    return Settings(config.Config(zones=ZONES, **sections))
+
+
+def opened(chosen: Settings) -> Notices:
+    return open_notices(chosen, Controls(Choice(0.2), LABELS), Facts(), Heartbeats())
+
+
+class Listener:
+    """A notice that takes its time to end."""
+
+    name, dropped = "listener", 0
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._over.wait(5)
+        time.sleep(0.2)
+
+    def write(self, scene: object) -> None:
+        self.heard.append(scene)
+
+    def tell(self, events: tuple[object, ...]) -> None:
+        self.heard.extend(events)
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def close(self) -> None:
+        self._thread.join()
+
+
+def test_each_section_that_names_somebody_opens_one(tmp_path: Path) -> None:
+    chosen = settings(
+        webhook=config.Webhook(url="https://home.example/"),
+        exec=config.Exec(command=("true",), labels=("person",)),
+    )
+    notices = opened(chosen)
+    notices.close()
+
+    assert [one.name for one in notices.all] == ["webhook", "exec"]
+
+
+def test_an_event_runs_the_program(tmp_path: Path) -> None:
+    notices = opened(settings(exec=config.Exec(command=("touch", str(tmp_path / "seen")), zones=("door",))))
+    notices.tell((event(1),))
+    notices.close()
+
+    assert (tmp_path / "seen").exists()
+
+
+def test_everybody_hears_of_everything_and_they_end_at_the_same_time() -> None:
+    both = [Listener(), Listener()]
+    notices = Notices(both)
+    one = scene()
+    notices.write(one)
+    notices.tell((event(1),))
+    began = time.monotonic()
+    notices.close()
+
+    assert [listener.heard for listener in both] == [[one, event(1)]] * 2
+    assert time.monotonic() - began < 0.35
+
+
+@pytest.mark.parametrize(
+    "section, said",
+    [
+        ({"kinds": ("came",)}, "unknown kind 'came', expected one of: appeared, "),
+        ({"types": ("begin",)}, "unknown type 'begin', expected one of: end, start, update"),
+        ({"labels": ("persn",)}, "unknown label 'persn', did you mean 'person'?"),
+        ({"zones": ("dor",)}, "unknown zone 'dor', did you mean 'door'?"),
+    ],
+    ids=["kind", "type", "label", "zone"],
+)
+def test_a_name_that_is_not_known_is_refused(section: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        opened(settings(webhook=config.Webhook(url="https://home.example/", **section)))
+
+    assert str(caught.value).startswith(said)
+
+
+def test_what_nobody_asked_for_is_not_checked() -> None:
+    opened(settings(webhook=config.Webhook(labels=("unicorn",)))).close()
+
+
+def test_a_mistake_is_told_with_its_line_and_without_its_password(home: Path) -> None:
+    (home / "own.toml").write_text('[webhook]\nurl = "http://me:hunter2@home.example/hook"\n')
+    with pytest.raises(SettingsError) as caught:
+        opened(layers.read(str(home / "own.toml")))
+
+    assert str(caught.value) == (
+        f'{home}/own.toml:2: webhook.url = "http://me:***@home.example/hook": http:// is readable by everybody'
+        " on the way; use https://, or say webhook.allow_http = true"
+    )
+
+
+def test_one_that_cannot_be_opened_leaves_none_open() -> None:
+    chosen = settings(
+        webhook=config.Webhook(url="https://home.example/"),
+        exec=config.Exec(command=("no-such-program-here",)),
+    )
+    with pytest.raises(ConfigError, match="no-such-program-here"):
+        opened(chosen)
+
+    assert not any(thread.name.startswith("webhook") for thread in threading.enumerate())
+
+
+def test_a_pin_hears_of_beginnings_only() -> None:
+    wanted = wanted_by(config.Gpio(labels=("person",)))
+
+    assert (wanted(event(1)), wanted(event(1, type="end"))) == (True, False)
+
+
+def test_a_run_that_tells_nobody_imports_none_of_it() -> None:
+    code = (
+        "import sys, edge_detect.running\n"
+        "found = [name for name in sys.modules if name.startswith(('edge_detect.notices', 'paho', 'sqlite3', 'tornado'))]\n"
+        "sys.exit(bool(found))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
