@@ -99,10 +99,9 @@ class Processes:
     def close(self) -> None:
         pool, self._pool = self._pool, None
         if pool:
-            pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():  # a shard may take minutes
                 child.kill()
-            pool.shutdown()
+            pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

@@ -104,13 +104,13 @@ def _panel(sheet: _Sheet, tally: Tally, top: int) -> None:
 
 
 def _bars(sheet: _Sheet, tally: Tally, seen: Sighting, across: tuple[int, int], base: int) -> None:
-    """The trace of one label; whatever was seen is at least one pixel wide, and half as high as the row."""
+    """The trace of one label; whatever was seen is at least two pixels wide, and half as high as the row."""
     begin, end = across
     tint, scale = colour(seen.class_id), (end - begin) / tally.length
     sheet.fill(begin, base, end, base + 1, _GRID)
     for first, last, count in _runs(seen.trace.most):
         left = begin + first * seen.trace.width * scale
-        right = min(float(end), max(left + 1, begin + last * seen.trace.width * scale))
+        right = min(float(end), max(left + 2, begin + last * seen.trace.width * scale))
         share = 0.45 + 0.55 * (count - 1) / (seen.most - 1) if seen.most > 1 else 0.7
         sheet.fill(left, base - share * (_ROW - 10), right, base, tint)
 
