@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_detect.detections import Detections
 from edge_detect.errors import ConfigError
@@ -79,11 +80,13 @@ class Controls:
 
     def __call__(self, found: Detections) -> Detections:
         """Those of the detections that are wanted."""
-        wanted, least = self._wanted, self._choice.confidence
-        keep = found.scores >= least
-        if wanted is not None:
-            keep &= np.isin(found.classes, wanted)
+        keep = (found.scores >= self._choice.confidence) & self.of_class(found)
         return found if keep.all() else found.pick(keep)
+
+    def of_class(self, found: Detections) -> npt.NDArray[np.bool_]:
+        """(n,) whether each of the detections is of a class that is wanted."""
+        wanted = self._wanted
+        return np.ones(len(found), bool) if wanted is None else np.isin(found.classes, wanted)
 
     def _check(self, choice: Choice) -> list[int] | None:
         """Numbers of the wanted classes; None for all."""

@@ -10,11 +10,12 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edge_detect import config, logs, signals, uri
+from edge_detect import config, following, logs, rules, signals, uri, zones
 from edge_detect.config import Config
 from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
 from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
+from edge_detect.following import Following
 from edge_detect.heartbeats import Heartbeats
 from edge_detect.layers import Settings
 from edge_detect.meter import Meter
@@ -67,21 +68,24 @@ def run(
             _frames(source, chosen.source, detect, heartbeats, replaceable=bool(supervisors))
         )
         newest = frames if isinstance(frames, Newest) else None
+        listeners = following.open_lines(chosen.events, stack)
+        follower = following.follow(settings, detect, source, newest, stack)
         for one in page:
             one.facts.newest = newest
+            one.facts.counts = follower.counts if follower else dict
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
         settings.keep()  # all that they name is there
-        reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept)
+        reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept, follower)
         for supervisor in supervisors:
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
         onlookers = [*(one.unseen for one in supervisors), *(one.show for one in page)]
         watch(
-            _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen, *page], meter,
-            stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, heartbeats=heartbeats,
-            unseen=_each(onlookers),
+            _attentive(frames, asked, reload), detect, [*supervisors, *listeners, outputs, screen, *page],
+            meter, stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, heartbeats=heartbeats,
+            unseen=_each(onlookers), following=follower,
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
 
@@ -156,11 +160,13 @@ class Reload:
         outputs: Outputs,
         meter: Meter,
         kept: Kept | None = None,
+        following: Following | None = None,
     ) -> None:
         self.settings = settings
         self.done = self.refused = 0
         self._again, self._kept = again, kept
         self._controls, self._outputs, self._meter = controls, outputs, meter
+        self._following = following
 
     def __call__(self) -> None:
         """Does so, and tells what has changed, what needs a restart, and all mistakes."""
@@ -179,18 +185,23 @@ class Reload:
         old = self.settings.config
         changed = [one for one in schema.settings() if one.of(new.config) != one.of(old)]
         hot = {one.key: one.of(new.config) for one in changed if one.reload == "hot"}
+        if new.config.zones != old.zones:
+            hot["zones"] = new.config.zones
         then = config.change(old, hot)
         examine(new)
         with new.blame("detect.classes"):
             Controls(choice_of(then), self._controls.labels)  # refuses what cannot be
         with new.blame("output.outputs"):
             exchange = self._outputs.prepare(then.output)
+        if self._following:
+            self._following.change(then)
         exchange()
         self._choose(then, hot)
         self._meter.every = logs.interval(then.log.every)
         self.settings = replace(new, config=then)
         new.keep()
         told = [f"{one.key} = {one.show(one.of(new.config))}" for one in changed if one.key in hot]
+        told += [f"zones: {', '.join(zone.name for zone in then.zones) or 'none'}"] * ("zones" in hot)
         log.info("settings read again: %s", ", ".join(told) or "nothing to change")
         if waiting := [one.key for one in changed if one.key not in hot]:
             log.warning("settings that need a restart: %s", ", ".join(waiting))
@@ -215,6 +226,9 @@ def examine(settings: Settings) -> None:
     checks: dict[str, Callable[[], object]] = {
         "source.uri": lambda: chosen.source.uri == "auto" or open_source(chosen.source.uri),
         "output.outputs": lambda: wanted(chosen.output),
+        "zones": lambda: zones.check(chosen.zones),
+        "events": lambda: rules.check(chosen.events, (), None),
+        "motion.masks": lambda: [zones.polygon(text) for text in chosen.motion.masks],
     }
     for key, check in checks.items():
         try:

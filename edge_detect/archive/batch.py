@@ -18,6 +18,7 @@ from edge_detect.archive import merge, summary
 from edge_detect.archive.crews import Crew
 from edge_detect.archive.footage import Recording
 from edge_detect.archive.ledger import Ledger
+from edge_detect.archive.merge import Judge
 from edge_detect.archive.piece import Length, measure
 from edge_detect.archive.progress import Progress
 from edge_detect.archive.shards import Account, Shard, cut, join
@@ -25,6 +26,8 @@ from edge_detect.archive.summary import Tally
 from edge_detect.archive.timeline import timeline
 from edge_detect.archive.work import Result
 from edge_detect.errors import EdgeDetectError, SourceLost
+from edge_detect.events import to_json
+from edge_detect.sinks.json_lines import record
 
 log = logging.getLogger(__name__)
 
@@ -193,15 +196,18 @@ class Batch:
         done = sum(len(job.accounts) for job in jobs)
         progress.show(done, len(shards), self._looked(), before, sum(shard.weight for shard in shards))
 
-    def finish(self, folder: Path) -> list[Tally]:
-        """Writes the results of all that is done: lines, table and picture.
+    def finish(self, folder: Path, judge: Judge) -> list[Tally]:
+        """Writes the results of all that is done: lines, events, table and picture.
 
         Raises:
             SinkError: They cannot be written.
         """
         encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
         tallies = []
-        with durable.replaced(folder / "detections.jsonl") as file:
+        with (
+            durable.replaced(folder / "detections.jsonl") as file,
+            durable.replaced(folder / "events.jsonl") as told,
+        ):
             for job in self._jobs.values():
                 tally = Tally(job.recording.name, job.recording.video, failed=job.failed)
                 tallies.append(tally)
@@ -209,9 +215,12 @@ class Batch:
                 if not job.failed:
                     parts = [(shard, job.accounts[shard]) for shard in job.shards]
                     problems += [line for _, account in parts for line in account.skipped]
-                    for row in merge.rows(self._ledger, parts):
+                    for scene, events in judge(job.recording, merge.scenes(self._ledger, parts)):
+                        row = record(scene, judge.labels, scene.frame.time)
                         file.write(encode(row).encode() + b"\n")
                         tally.add(row)
+                        for event in events:
+                            told.write(encode(to_json(event)).encode() + b"\n")
                     tally.finish(1 / (job.length.fps or 25.0))
                 tally.problems = tuple(problems)
         durable.write(folder / "summary.csv", summary.to_csv(tallies))

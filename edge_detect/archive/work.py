@@ -19,14 +19,11 @@ import cv2
 from edge_detect import __version__
 from edge_detect.archive.piece import Piece
 from edge_detect.archive.shards import Account, Shard
-from edge_detect.controls import Choice, Controls
+from edge_detect.detections import Detections
 from edge_detect.detector import Detector
 from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing, ModelError, SourceError
 from edge_detect.frame import Frame
-from edge_detect.labels import Labels
 from edge_detect.model import open_model
-from edge_detect.scene import Scene
-from edge_detect.sinks.json_lines import record
 from edge_detect.sources import pictures
 
 SENT: dict[str, Path] = {}
@@ -42,9 +39,7 @@ class Work:
         version: Of the package.
         model: The model's file on the machine that gives out the work.
         sha256: Of that file.
-        labels: Names of its classes.
-        confidence: Least score.
-        classes: Names to tell of; all without any.
+        least: Least score of what is noted; which of it is told is decided when all is put together.
         fit: How a picture is laid into the model's input.
         every: Seconds of video of which one frame is looked at; 0 for every frame.
     """
@@ -52,9 +47,7 @@ class Work:
     version: str
     model: str
     sha256: str
-    labels: tuple[str, ...]
-    confidence: float
-    classes: tuple[str, ...] = ()
+    least: float
     fit: str = "letterbox"
     every: float = 0.0
 
@@ -65,7 +58,7 @@ class Result:
 
     Attributes:
         account: Of its frames.
-        lines: JSON Lines of `run --json`, frames counted from the beginning of the shard.
+        lines: JSON, a `note` for each frame that was looked at.
         error: Why it cannot be done, today or ever; empty when it was.
     """
 
@@ -79,14 +72,10 @@ def look(work: Work, shard: Shard) -> Result:
     skipped: list[str] = []
     try:
         _check(work, shard)
-        detect, controls = _tools(work)
-        encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+        detect = _detector(work)
         piece = Piece(shard.files[0].path, shard.start, shard.end, work.every) if shard.video else None
         frames = _video(piece, shard) if piece else _pictures(shard, skipped)
-        lines = [
-            encode(record(Scene(frame, controls(detect(frame))), controls.labels, frame.time))
-            for frame in frames
-        ]
+        lines = [note(frame, detect(frame)) for frame in frames]
         if piece and piece.whole and not piece.frames:
             raise SourceError(f"{shard.recording}: no frame can be read; not a video, or damaged")
     except (EdgeDetectError, cv2.error) as error:
@@ -121,18 +110,39 @@ def _check(work: Work, shard: Shard) -> None:
             )
 
 
-def _tools(work: Work) -> tuple[Detector, Controls]:
-    """The detector of this thread, and what chooses from its detections."""
+def note(frame: Frame, found: Detections) -> str:
+    """All that is known of a frame, every figure to the last bit; `merge.scene` reads it.
+
+    Its number counts from the beginning of the shard, or of the folder of pictures.
+    """
+    whole = {
+        "name": frame.name,
+        "number": frame.number,
+        "time": frame.time,
+        "size": frame.size,
+        "boxes": [[_short(side) for side in box] for box in found.boxes.tolist()],
+        "scores": [_short(score) for score in found.scores.tolist()],
+        "classes": found.classes.tolist(),
+    }
+    return json.dumps(whole, separators=(",", ":"))
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.9g}")  # nine digits tell every float32 from every other
+
+
+def _detector(work: Work) -> Detector:
+    """The detector of this thread."""
     if getattr(_mine, "work", None) != work:
         cv2.setNumThreads(1)
         path = SENT.get(work.sha256, Path(work.model))
         model = open_model(path, None, 1)
         if model.file.sha256 != work.sha256:
             raise ModelError(f"{path}: is not the model with which this was begun; begin again")
-        _mine.detect = Detector(model, work.confidence, fit=work.fit)
-        _mine.controls = Controls(Choice(work.confidence, work.classes), Labels(work.labels))
+        _mine.detect = Detector(model, work.least, fit=work.fit)
         _mine.work = work
-    return _mine.detect, _mine.controls
+    detect: Detector = _mine.detect
+    return detect
 
 
 def _video(piece: Piece, shard: Shard) -> Iterator[Frame]:

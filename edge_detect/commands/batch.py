@@ -3,11 +3,13 @@
 Looks at every frame of videos and pictures, cut into shards that workers share, and writes into a folder:
 
   detections.jsonl  one JSON object a frame, file by file in the order of names, each in order of time
+  events.jsonl      what tracker, zones and rules make of it, as with run --events; not with --every
   summary.csv       for each file and label: frames, frames with it, most at once, first and last time
   timeline.png      what was seen when
 
 The same command goes on where it was stopped or killed, and adds what has come to the footage; only what
-is new is looked at. The exit code tells whether something failed: the log and the table say what.
+is new is looked at. Confidence, classes, zones and rules may change: they are applied anew to what was found.
+The exit code tells whether something failed; the log and the table say what.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RESULTS = ("detections.jsonl", "events.jsonl", "summary.csv", "timeline.png")
 FLAGS = {"model.path": "model", "model.labels": "labels", "model.fit": "fit",
          "detect.confidence": "confidence", "detect.classes": "classes"}  # fmt: skip
 
@@ -87,20 +90,22 @@ def main(options: argparse.Namespace) -> int:
 def _work(options: argparse.Namespace, chosen: Config, model: Model, recordings: list[Any]) -> int:
     from contextlib import closing
 
-    from edge_detect import durable, signals
+    from edge_detect import durable, signals, zones
     from edge_detect.archive import summary
     from edge_detect.archive.batch import Batch
     from edge_detect.archive.crews import hire
     from edge_detect.archive.ledger import Ledger
+    from edge_detect.archive.merge import Judge
     from edge_detect.archive.progress import Progress
     from edge_detect.archive.work import Work
     from edge_detect.controls import Choice, Controls
 
-    choice = Controls(Choice(chosen.detect.confidence, chosen.detect.classes), model.labels).choice
-    work = Work(
-        __version__, str(model.file.path.resolve()), model.file.sha256, model.labels.names, choice.confidence,
-        choice.classes, chosen.model.fit, options.every,
-    )  # fmt: skip
+    Controls(Choice(chosen.detect.confidence, chosen.detect.classes), model.labels)  # refuses what cannot be
+    zones.check(chosen.zones, model.labels.names)
+    file, follows = model.file, chosen.tracker.enabled and not options.every
+    least = min(chosen.detect.confidence, chosen.tracker.low) if follows else chosen.detect.confidence
+    work = Work(__version__, str(file.path.resolve()), file.sha256, least, chosen.model.fit, options.every)
+    judge = Judge(chosen, model.labels, file.path.name, file.sha256, follows)
     folder = Path(options.output)
     durable.make_folder(folder)
     with durable.locked(folder / ".lock"), signals.answered() as asked:
@@ -119,12 +124,15 @@ def _work(options: argparse.Namespace, chosen: Config, model: Model, recordings:
         if not finished:
             log.warning("stopped with %d shards left; the same command goes on", len(batch.left()))
             return 130
-        tallies = batch.finish(folder)
+        tallies = batch.finish(folder, judge)
     print(summary.to_text(tallies))
     failed = [tally for tally in tallies if tally.problems]
     for tally in failed:
         print(*(f"! {line}" for line in tally.problems), sep="\n")
-    print(*(folder / name for name in ("detections.jsonl", "summary.csv", "timeline.png")), sep="\n")
+    print(
+        *(folder / name for name in ("detections.jsonl", "events.jsonl", "summary.csv", "timeline.png")),
+        sep="\n",
+    )
     return 1 if failed else 0
 
 
@@ -132,9 +140,7 @@ def _settings(work: Any, shard: float) -> dict[str, Any]:
     """What the results depend on; `Ledger` refuses to mix them."""
     return {
         "model": work.sha256[:12],
-        "labels": list(work.labels),
-        "confidence": work.confidence,
-        "classes": list(work.classes),
+        "least score": work.least,
         "fit": work.fit,
         "every": work.every,
         "shard": shard,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge_detect.errors import ConfigError
+from edge_detect.events import Event
 from edge_detect.scene import Scene
 
 TYPES = {
+    "events": "edge_detect.sinks.event_lines:EventLines",
     "json": "edge_detect.sinks.json_lines:JsonLines",
     "pictures": "edge_detect.sinks.pictures:Pictures",
     "snapshots": "edge_detect.sinks.pictures:Snapshots",
@@ -34,6 +38,30 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Finishes what was begun; safe to call twice."""
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """A sink that wants to hear of events for which there is no frame, too."""
+
+    def tell(self, events: tuple[Event, ...]) -> None:
+        """Takes events that no scene brings: the camera is lost or back, the run ends.
+
+        Raises:
+            SinkError: They cannot be written; the run ends.
+        """
+
+
+def tell(sinks: Iterable[Sink], events: tuple[Event, ...]) -> None:
+    """Tells those of the sinks that listen of events for which there is no frame.
+
+    Raises:
+        SinkError: One cannot write them; the others have got them.
+    """
+    with ExitStack() as all_of_them:
+        for sink in sinks if events else ():
+            if isinstance(sink, Listener):
+                all_of_them.callback(sink.tell, events)
 
 
 def is_folder(output: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from edge_detect.detector import Timing
 from edge_detect.newest import Newest
@@ -20,6 +21,7 @@ class Facts:
         source: For people, without its password.
         timing: Of the newest frame.
         newest: Of a live source, as soon as it is opened.
+        counts: Who is here, in which zone, and who has crossed which line; as JSON has it.
         patience: Seconds that the newest frame, and the newest result, may be old.
     """
 
@@ -29,4 +31,5 @@ class Facts:
     source: str = ""
     timing: Callable[[], Timing] = Timing
     newest: Newest | None = None
+    counts: Callable[[], dict[str, Any]] = dict
     patience: float = 10.0

@@ -95,6 +95,7 @@ class State:
             "labels": list(self.controls.labels.names),
             "settings": self.settings(),
             "stats": self.stats,
+            "counts": facts.counts(),
         }
 
     def frame_age(self) -> float:

@@ -14,11 +14,15 @@ import pytest
 from edge_detect.archive.batch import Batch
 from edge_detect.archive.footage import Recording, find
 from edge_detect.archive.ledger import Ledger
+from edge_detect.archive.merge import Judge
 from edge_detect.archive.progress import Progress
 from edge_detect.archive.shards import Shard
 from edge_detect.archive.work import Result, Work, look
+from edge_detect.config import Config
 from edge_detect.errors import SourceLost
+from edge_detect.labels import Labels
 
+JUDGE = Judge(Config(), Labels(("person", "car")), "model.tflite", "0" * 64, follows=True)
 Footage = Callable[..., list[Recording]]
 
 
@@ -81,7 +85,7 @@ def test_all_is_done_once_and_put_together_in_order(work: Work, footage: Footage
     batch, crew = begin(footage("b.mp4", "a.mp4"), tmp_path / "out"), Hands(work)
 
     assert do(batch, crew)
-    tallies = batch.finish(tmp_path / "out")
+    tallies = batch.finish(tmp_path / "out", JUDGE)
 
     assert crew.done == [
         f"{name}.mp4: {part}" for name in "ab" for part in ("0 to 1 s", "1 to 2 s", "from 2 s")
@@ -110,7 +114,7 @@ def test_a_crash_costs_only_the_time(
     assert do(batch, crew)
 
     assert crew.renewed == 1
-    assert not batch.finish(tmp_path / "out")[0].problems
+    assert not batch.finish(tmp_path / "out", JUDGE)[0].problems
     assert [row["frame"] for row in lines(tmp_path / "out")] == list(range(60))
     assert "crashed its worker; tried again" in caplog.text
 
@@ -122,7 +126,7 @@ def test_what_crashes_every_worker_is_given_up_and_the_innocent_are_not(
     batch, crew = begin(recordings, tmp_path / "out", 9), Hands(work, {"b.mp4: from 0 s": 3})
 
     assert do(batch, crew)
-    tallies = batch.finish(tmp_path / "out")
+    tallies = batch.finish(tmp_path / "out", JUDGE)
 
     assert [tally.failed for tally in tallies] == [False, True, False]
     (problem,) = tallies[1].problems
@@ -140,7 +144,7 @@ def test_a_video_that_cannot_be_cut_is_looked_at_in_one_piece(
     batch, crew = begin(recordings, tmp_path / "out", 0.7), Hands(work)
 
     assert do(batch, crew)
-    batch.finish(tmp_path / "out")
+    batch.finish(tmp_path / "out", JUDGE)
 
     assert [row["frame"] for row in lines(tmp_path / "out")] == list(range(100))
     assert crew.done[-1] == "a.avi: from 0 s"
@@ -156,7 +160,7 @@ def test_a_broken_file_is_a_line_and_not_the_end(
     batch = begin(recordings, tmp_path / "out")
 
     assert do(batch, Hands(work))
-    good, bad = batch.finish(tmp_path / "out")
+    good, bad = batch.finish(tmp_path / "out", JUDGE)
 
     assert (good.frames, good.problems, bad.failed) == (60, (), True)
     assert bad.problems == (
@@ -171,7 +175,7 @@ def test_a_file_that_changes_meanwhile_is_told(work: Work, footage: Footage, tmp
 
     assert do(batch, Hands(work))
 
-    bad, good = batch.finish(tmp_path / "out")
+    bad, good = batch.finish(tmp_path / "out", JUDGE)
     assert bad.problems[0].startswith(f"{tmp_path}/a.mp4: expected ")
     assert good.frames == 60
 

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import cv2
 import films
+import numpy as np
 import pytest
 
+from edge_detect import detections
 from edge_detect.archive import work as working
 from edge_detect.archive.footage import Recording, find
+from edge_detect.archive.merge import scene
 from edge_detect.archive.piece import Length
 from edge_detect.archive.shards import Shard, cut
-from edge_detect.archive.work import Result, Work, look
+from edge_detect.archive.work import Result, Work, look, note
+from edge_detect.frame import Frame
 
 Footage = Callable[..., list[Recording]]
 
@@ -32,11 +36,11 @@ def test_a_shard_becomes_lines_and_an_account(work: Work, footage: Footage) -> N
 
     assert [result.error for result in results] == ["", "", ""]
     assert [result.account.frames for result in results] == [25, 25, 10]
-    assert [row["frame"] for row in rows(results[1])] == list(range(25))
+    assert [row["number"] for row in rows(results[1])] == list(range(25))
     assert [row["time"] for row in rows(results[1])] == pytest.approx(
         [1 + n / 25 for n in range(25)], abs=1e-3
     )
-    assert {len(row["detections"]) for row in rows(results[2])} == {2}
+    assert [row["classes"] for row in rows(results[2])] == [[0, 1]] * 10
 
 
 def test_a_shard_is_the_same_whenever_it_is_looked_at(work: Work, footage: Footage) -> None:
@@ -45,10 +49,25 @@ def test_a_shard_is_the_same_whenever_it_is_looked_at(work: Work, footage: Foota
     assert look(work, shard) == look(work, shard)
 
 
-def test_only_what_is_wanted_is_told(work: Work, footage: Footage) -> None:
-    result = look(replace(work, classes=("car",), every=0.5), shards(footage("a.mp4")[0], 9)[0])
+def test_only_some_frames_are_looked_at_when_that_is_wanted(work: Work, footage: Footage) -> None:
+    result = look(replace(work, least=0.6, every=0.5), shards(footage("a.mp4")[0], 9)[0])
 
-    assert [[seen["label"] for seen in row["detections"]] for row in rows(result)] == [["car"]] * 5
+    assert [(row["number"], row["classes"]) for row in rows(result)] == [
+        (n, [0]) for n in (0, 13, 25, 38, 50)
+    ]
+
+
+def test_notes_keep_every_bit(work: Work, footage: Footage) -> None:
+    values = np.random.default_rng(0).random((50, 6), np.float32)
+    found = detections.make(values[:, :4] * 2000, values[:, 4], np.arange(50))
+    frame = Frame(films.picture(0), 1 / 3, 7, "a.mp4")
+
+    again = scene(json.loads(note(frame, found)), 100)
+
+    assert np.array_equal(again.detections.boxes, found.boxes)
+    assert np.array_equal(again.detections.scores, found.scores)
+    assert np.array_equal(again.detections.classes, found.classes)
+    assert (again.frame.time, again.frame.number, again.frame.size) == (1 / 3, 107, films.SIZE)
 
 
 def test_pictures_keep_their_numbers_and_those_that_cannot_be_read_are_told(
@@ -60,7 +79,7 @@ def test_pictures_keep_their_numbers_and_those_that_cannot_be_read_are_told(
 
     result = look(work, cut(find([str(tmp_path / "*.png")])[0][0], Length(), 1)[0])
 
-    assert [(row["frame"], row["source"]) for row in rows(result)] == [
+    assert [(row["number"], row["name"]) for row in rows(result)] == [
         (0, str(tmp_path / "0.png")), (2, str(tmp_path / "2.png")),
     ]  # fmt: skip
     (told,) = result.account.skipped
@@ -97,7 +116,7 @@ def test_a_model_that_was_sent_is_taken(
     sent = Path(work.model).rename(tmp_path / "sent.tflite")
     monkeypatch.setitem(working.SENT, work.sha256, sent)
 
-    assert not look(replace(work, classes=("person",)), shards(footage("a.mp4")[0])[0]).error
+    assert not look(replace(work, every=1.0), shards(footage("a.mp4")[0])[0]).error
 
 
 def test_a_video_without_frames_is_told(work: Work, footage: Footage) -> None:
