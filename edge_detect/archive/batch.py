@@ -70,6 +70,8 @@ class Batch:
         for job in self._jobs.values():
             self._plan(job)
         ledger.keep()
+        for job in self._jobs.values():
+            self._settle(job)  # one that was killed may have left just this undone
 
     def _plan(self, job: _Job) -> None:
         """Cuts a recording, and looks what is done of it."""
@@ -113,8 +115,6 @@ class Batch:
             SourceLost: There is no crew any more.
             SinkError: What was found cannot be written.
         """
-        for job in self._jobs.values():
-            self._settle(job)  # a run that was killed may have left just this undone
         todo, alone = deque(self.left()), deque[Shard]()
         hands: dict[Future[Result], Shard] = {}
         before = self._looked()

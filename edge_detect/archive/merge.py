@@ -72,9 +72,7 @@ class Judge:
     sha256: str
     follows: bool
 
-    def __call__(
-        self, recording: Recording, found: Iterator[Scene]
-    ) -> Iterator[tuple[Scene, tuple[Event, ...]]]:
+    def __call__(self, recording: Recording, found: Iterator[Scene]) -> Iterator[Judged]:
         """What is told of each frame, and of events with it; the last ones end with the recording."""
         detect = self.settings.detect
         controls = Controls(Choice(detect.confidence, detect.classes), self.labels)

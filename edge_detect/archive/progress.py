@@ -59,6 +59,10 @@ class Progress:
             self._stream.flush()
             self._shown = False
 
+    def close(self) -> None:
+        """Leaves nothing on the terminal."""
+        self.clear()
+
 
 def span(seconds: float) -> str:
     """A duration for people: `45 s`, `12 min`, `3 h 20 min`."""

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("work")
     group.add_argument(
         "--every", type=arguments.seconds, default=0.0, metavar="S",
-        help="look at one frame in S seconds of video (default: at all)",
+        help="look at one frame in S seconds of video (default: at every one)",
     )  # fmt: skip
     group.add_argument(
         "--shard", type=arguments.seconds, default=60.0, metavar="S", help="seconds of a shard (60)"
@@ -115,24 +115,21 @@ def _work(options: argparse.Namespace, chosen: Config, model: Model, recordings:
         left = batch.left()
         told = "nothing is left to do" if not left else f"{len(left)} shards to look at"
         log.info("%s: %d recordings, %s", options.output, len(recordings), told)
-        progress = Progress(quiet=options.quiet)
-        try:
-            with closing(hire(options.executor, work, options.workers, model.file.data)) as crew:
+        if left:
+            with (
+                closing(hire(options.executor, work, options.workers, model.file.data)) as crew,
+                closing(Progress(quiet=options.quiet)) as progress,
+            ):
                 finished = batch.work(crew, progress, asked.stop)
-        finally:
-            progress.clear()
-        if not finished:
-            log.warning("stopped with %d shards left; the same command goes on", len(batch.left()))
-            return 130
+            if not finished:
+                log.warning("stopped with %d shards left; the same command goes on", len(batch.left()))
+                return 130
         tallies = batch.finish(folder, judge)
     print(summary.to_text(tallies))
     failed = [tally for tally in tallies if tally.problems]
     for tally in failed:
         print(*(f"! {line}" for line in tally.problems), sep="\n")
-    print(
-        *(folder / name for name in ("detections.jsonl", "events.jsonl", "summary.csv", "timeline.png")),
-        sep="\n",
-    )
+    print(*(folder / name for name in RESULTS), sep="\n")
     return 1 if failed else 0
 
 

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import cv2
 import films
@@ -295,14 +294,15 @@ def test_a_cluster_loses_and_doubles_nothing_when_a_worker_is_killed(
     yard: Path, undisturbed: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     pytest.importorskip("distributed")
-    with cluster(tmp_path_factory.mktemp("dask"), 2) as (address, dask):
-        (yard / "model.tflite").rename(yard / "mine.tflite")  # the workers are sent what they need
-        words: tuple[Any, ...] = (*BATCH[:3], "mine.tflite", *BATCH[4:], "--executor", f"dask://{address}")
-        with started(*words) as child, killed_in_time(child, 100):
-            wait_until(lambda: shards_done() >= 3 or child.poll() is not None, 60)
-            assert child.poll() is None
-            dask[0].kill()
-            log = program.end_of(child)[1]
+    with (
+        cluster(tmp_path_factory.mktemp("dask"), 2) as (address, dask),
+        started(*BATCH, "--executor", f"dask://{address}") as child,
+        killed_in_time(child, 100),
+    ):
+        wait_until(lambda: shards_done() >= 3 or child.poll() is not None, 60)
+        assert child.poll() is None
+        dask[0].kill()
+        log = program.end_of(child)[1]
 
     assert child.returncode == 0, log
     assert results(yard) == undisturbed
