@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from contextlib import closing
@@ -22,6 +24,9 @@ def test_processes_do_the_work_break_and_are_renewed(
         assert crew.submit(shard).result(30) == look(work, shard)
 
         (worker,) = multiprocessing.active_children()
+        assert worker.pid
+        os.kill(worker.pid, signal.SIGINT)  # Ctrl-C is for the parent
+        assert crew.submit(shard).result(30).account.frames == 60
         worker.kill()
         worker.join()
         with pytest.raises(BrokenExecutor):
