@@ -140,9 +140,8 @@ class Batch:
                     todo += self._take(shard, future.result())
                 elif self._again(shard, error):
                     (alone if isinstance(error, BrokenExecutor) else todo).append(shard)
-            given_up = {name for name, job in self._jobs.items() if job.problems}
-            todo = deque(shard for shard in todo if shard.recording not in given_up)
-            self._tell(progress, before)
+            if progress.due:
+                self._tell(progress, before)
         return True
 
     def _give(
@@ -153,7 +152,8 @@ class Batch:
             hands[crew.submit(alone[0])] = alone[0]
             alone.popleft()
         while todo and not alone and len(hands) < crew.count + 2:
-            hands[crew.submit(todo[0])] = todo[0]
+            if not self._jobs[todo[0].recording].problems:  # else it was given up meanwhile
+                hands[crew.submit(todo[0])] = todo[0]
             todo.popleft()
 
     def _again(self, shard: Shard, error: BaseException) -> bool:

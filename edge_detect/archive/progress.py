@@ -25,8 +25,14 @@ class Progress:
         self._told = float("-inf") if self._terminal else self._begun
         self._shown = False
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time to tell it; on a terminal it always is when no line stands there."""
+        wait = SELDOM if not self._terminal else OFTEN * self._shown
+        return self._clock() - self._told >= wait
+
     def show(self, done: int, shards: int, looked: float, before: float, frames: float) -> None:
-        """Tells it when it is time.
+        """Tells it.
 
         Args:
             done: Shards that are done.
@@ -35,11 +41,7 @@ class Progress:
             before: Frames in those that were done when this began.
             frames: All frames that are expected.
         """
-        now = self._clock()
-        wait = SELDOM if not self._terminal else OFTEN * self._shown
-        if now - self._told < wait:
-            return
-        self._told = now
+        self._told = now = self._clock()
         rate = (looked - before) / max(now - self._begun, 1e-9)
         line = f"{looked / max(frames, 1):.0%}, {done} of {shards} shards"
         if rate > 0:
