@@ -19,14 +19,14 @@ import pytest
 from program import run, started
 from waiting import killed_in_time, wait_until
 
-FRAMES, SHARDS = 1500, 30
+FRAMES, SHARDS = 1200, 24
 RESULTS = ("detections.jsonl", "events.jsonl", "summary.csv", "timeline.png")
 BATCH = ("batch", "long.mp4", "-m", "model.tflite", "--shard", "2", "-o", "out")
 
 
 @pytest.fixture(scope="module")
 def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A minute of video, long enough to be disturbed in the middle."""
+    """Most of a minute of video, long enough to be disturbed in the middle."""
     return films.plain(tmp_path_factory.mktemp("long") / "long.mp4", FRAMES, size=(320, 240))
 
 
@@ -130,6 +130,7 @@ def test_a_killed_batch_goes_on(yard: Path, undisturbed: dict[str, bytes]) -> No
     assert results(yard) == undisturbed
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_at_once_and_the_same_command_goes_on(yard: Path, undisturbed: dict[str, bytes]) -> None:
     with started(*BATCH, start_new_session=True) as child, killed_in_time(child, 60):
         begun(child)
