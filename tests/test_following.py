@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import layouts
 import numpy as np
 import program
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_detect import config, detections
 from edge_detect.config import Config, Zone
@@ -163,6 +166,34 @@ def test_a_lost_camera_is_told_while_no_frame_comes_and_its_return_with_the_next
         ("end", "camera_lost"), ("start", "camera_back"), ("end", "camera_back")
     ]  # fmt: skip
     assert back[0].duration_s == pytest.approx(12.0)
+
+
+def test_a_camera_that_is_back_while_paused_is_told() -> None:
+    away = threading.Event()
+    following = follow(time=Time(), lost=away.is_set)
+    away.set()
+    following.wait()
+
+    assert [(one.type, one.kind) for one in following.wait(paused=True)] == [
+        ("end", "camera_lost"), ("start", "camera_back"), ("end", "camera_back")
+    ]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from([0.0, 0.125, 0.125, 0.125, 5.0, -3.0, -1e6, 1e6]), max_size=60))
+def test_whatever_the_time_of_frames_does_every_start_has_one_end_and_no_negative_duration(
+    steps: list[float],
+) -> None:
+    following, told, time = follow(replace(ALWAYS, zones=(LINE,))), [], 0.0
+    for number, step in enumerate(steps):
+        time += step
+        following.wants(frame(time))
+        told += following.scene(frame(time), at(20.0 + 2 * (number % 30))).events
+    told += following.close()
+
+    starts = Counter(one.id for one in told if one.type == "start")
+    assert starts == Counter(one.id for one in told if one.type == "end")
+    assert all(number == 1 for number in starts.values())
+    assert all(one.duration_s >= 0 for one in told)
 
 
 def test_a_clock_that_is_set_in_between_changes_no_duration() -> None:

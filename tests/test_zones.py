@@ -15,7 +15,7 @@ SQUARE = ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))
 HORSESHOE = ((0.0, 0.0), (0.3, 0.0), (0.3, 0.7), (0.7, 0.7), (0.7, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 ACROSS = ((0.0, 0.5), (0.5, 0.5), (1.0, 0.5))
 POINT = st.tuples(
-    st.integers(0, 40).map(lambda n: n / 40 + 0.003), st.integers(0, 40).map(lambda n: n / 40 + 0.007)
+    st.integers(0, 40).map(lambda n: n / 41 + 0.003), st.integers(0, 40).map(lambda n: n / 41 + 0.007)
 )
 
 

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 from program import run
 
+from edge_detect.cli import main
+
 ZONE = "[[zones]]\nname = 'all'\npoints = [[0, 0], [1, 0], [1, 1], [0, 1]]\nclasses = ['car', 'tram']\n"
+FRAME = {"source": "clip.mp4", "width": 200, "height": 100}
+FOUND = [
+    {"label": "person", "score": 0.8, "box": [20, 10, 60, 90]}, {"label": "car", "score": 0.5, "box": [100, 30, 180, 80]}
+]  # fmt: skip
 ALWAYS = {"appeared person", "appeared car"}
 
 
@@ -18,12 +24,25 @@ def starts(text: str) -> list[str]:
 
 @pytest.fixture
 def recorded(desk: Path) -> Path:
-    assert run("clip.mp4", "-m", "model.tflite", "-q", "-c", "0.1", "--output", "seen.jsonl").returncode == 0
+    detections = [dict(one, class_id=number) for number, one in enumerate(FOUND)]
+    rows = [dict(FRAME, frame=n, time=round(n / 12.5, 3), detections=detections) for n in range(20)]
+    (desk / "seen.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return desk
 
 
 def test_recorded_detections_give_the_events_that_the_run_gave(recorded: Path) -> None:
-    run("clip.mp4", "-m", "model.tflite", "-q", "--events", "live.jsonl")
+    run(
+        "clip.mp4",
+        "-m",
+        "model.tflite",
+        "-q",
+        "-c",
+        "0.1",
+        "--events",
+        "live.jsonl",
+        "--output",
+        "seen.jsonl",
+    )
     end = run("replay", "seen.jsonl")
 
     assert (end.returncode, starts(end.stdout)) == (0, starts((recorded / "live.jsonl").read_text()))
@@ -84,13 +103,16 @@ def test_frames_at_which_nobody_looked_are_no_misses(recorded: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_recording_is_told_with_its_line(recorded: Path, line: str, said: str) -> None:
+def test_what_is_no_recording_is_told_with_its_line(
+    recorded: Path, line: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with (recorded / "seen.jsonl").open("a") as file:
         file.write(line + "\n")
 
-    end = run("replay", "seen.jsonl")
-    assert (end.returncode, end.stdout) == (2, "")
-    assert f"seen.jsonl:21: {said}" in end.stderr
+    assert main(["replay", "seen.jsonl"]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert f"seen.jsonl:21: {said}" in error
 
 
 def test_a_file_that_is_not_there_ends_with_66(desk: Path) -> None:
