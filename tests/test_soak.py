@@ -6,11 +6,14 @@ from soak import Sample, verdict
 
 
 def samples(leak: float = 0.0, threads: float = 0.0, descriptors: float = 0.0) -> list[Sample]:
-    """A run of 200,000 frames whose memory is first filled, then noisy, and grows by so much for 1000 frames."""
+    """A run of 200,000 frames whose memory fills first and is noisy then, with a connection that comes and goes."""
     noise = np.random.default_rng(0).normal(0, 0.5, 201)
     return [
         Sample(
-            n * 1000, 100 + min(n, 20) + noise[n] + leak * n, 20 + int(threads * n), 40 + int(descriptors * n)
+            n * 1000,
+            100 + min(n, 20) + noise[n] + leak * n,
+            20 + int(threads * n),
+            40 + n % 2 + int(descriptors * n),
         )
         for n in range(201)
     ]
