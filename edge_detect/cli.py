@@ -19,6 +19,7 @@ from edge_detect.lazy import load, suggest
 COMMANDS = {
     "run": ("edge_detect.commands.run", "watch a source until told to stop (implied)"),
     "detect": ("edge_detect.commands.detect", "pictures in, boxes out"),
+    "batch": ("edge_detect.commands.batch", "hours of footage, shared among cores or machines"),
     "inspect": ("edge_detect.commands.inspect", "what a model file is, and how it will be read"),
     "config": ("edge_detect.commands.config", "write, check and show the settings of a run"),
     "zones": ("edge_detect.commands.zones", "the zones of the settings, drawn on a picture"),

@@ -119,7 +119,7 @@ class _Tag:
     @classmethod
     def at(cls, box: Box, text: str, image: Image, others: list[_Tag]) -> _Tag:
         """The label of a box: above it, else where it is inside the picture and hides no other."""
-        text = _plain(text)
+        text = plain(text)
         height, width = image.shape[:2]
         size = max(0.45, width / 1700)
         pad = _pad(size)
@@ -157,7 +157,7 @@ def _pad(size: float) -> int:
     return max(3, round(size * 5))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The text without accents, and ? for what OpenCV's font has no letter for."""
     if text.isascii():
         return text

@@ -13,8 +13,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from edge_detect.errors import SinkError
+from edge_detect.errors import EdgeDetectError, SinkError
 
 
 def write(path: Path, data: bytes) -> None:
@@ -25,6 +26,17 @@ def write(path: Path, data: bytes) -> None:
     Raises:
         SinkError: It cannot be written; the old file is untouched.
     """
+    with replaced(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[BinaryIO]:
+    """A new file to write, which takes the place of the old one on leaving, as with `write`.
+
+    Raises:
+        SinkError: It cannot be written; the old file is untouched, as it is after any other exception.
+    """
     draft = path.with_name(f".{path.name}.part")  # one name: what a killed writer left is overwritten
     with _told(path):
         draft.unlink(missing_ok=True)
@@ -33,11 +45,11 @@ def write(path: Path, data: bytes) -> None:
                 with contextlib.suppress(FileNotFoundError):
                     os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
                 _hand_over(file.fileno(), path.parent)
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(draft, path)
-        except OSError:
+        except BaseException:
             draft.unlink(missing_ok=True)
             raise
         _sync(path.parent)
@@ -123,6 +135,8 @@ def _hand_over(handle: int, folder: Path) -> None:
 def _told(path: Path) -> Iterator[None]:
     try:
         yield
+    except EdgeDetectError:
+        raise  # came from within
     except OSError as error:
         raise SinkError(f"{path}: cannot write: {error.strerror}") from error
 

@@ -15,6 +15,7 @@ from edge_detect.cli import main
 COMMANDS = (
     "run",
     "detect",
+    "batch",
     "inspect",
     "config",
     "doctor",
@@ -26,7 +27,15 @@ COMMANDS = (
     "convert",
 )
 HEAVY = {"numpy", "cv2", "imutils", "psutil", "pygame", "picamera2", "ai_edge_litert", "tflite_runtime"}
-HEAVY |= {"keras", "tensorflow", "ai_edge_quantizer", "pycocotools", "matplotlib", "flatbuffers"}
+HEAVY |= {
+    "distributed",
+    "keras",
+    "tensorflow",
+    "ai_edge_quantizer",
+    "pycocotools",
+    "matplotlib",
+    "flatbuffers",
+}
 MODEL = ("-m --model", "-l --labels")
 RUNNING = (*MODEL, "-c --confidence", "--threads", "--fit")
 OPTIONS = {
@@ -36,6 +45,10 @@ OPTIONS = {
     ),
     "config": ("init", "check", "show", "schema"),
     "detect": (*RUNNING, "--json", "-o --output"),
+    "batch": (
+        *MODEL, "-c --confidence", "--fit", "--config", "--classes", "-o --output", "--anew", "--every",
+        "--shard", "--executor", "--workers",
+    ),
     "inspect": ("-l --labels", "-i --image", "--json"),
     "doctor": (*MODEL, "--json"),
     "bench": (*RUNNING, "-s --source", "--rounds", "--starts", "--json"),

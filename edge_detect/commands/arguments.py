@@ -30,8 +30,8 @@ MODELS = next(
 SHIPPED = MODELS / "detector.tflite"
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """-m, -l, -c and how the model is run."""
+def add_model(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
+    """-m, -l, -c and how the model is run; `threads`: the user says with how many."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "-m",
@@ -45,9 +45,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-c", "--confidence", type=share, default=0.2, metavar="0..1", help="least score of a detection (0.2)"
     )
-    group.add_argument(
-        "--threads", type=count, default=0, metavar="N", help="of the net (default: measured once)"
-    )
+    if threads:
+        group.add_argument(
+            "--threads", type=count, default=0, metavar="N", help="of the net (default: measured once)"
+        )
     group.add_argument(
         "--fit", choices=("letterbox", "stretch"), default="letterbox",
         help="how a picture is laid into the model's input (letterbox: no distortion)",

@@ -1,0 +1,1 @@
+"""Archive: a detector over hours of footage, cut into shards, shared out, and put together again."""
