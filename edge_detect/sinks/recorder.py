@@ -1,0 +1,331 @@
+"""Recorder: a picture and a clip of each event, with what was before it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+import cv2
+
+from edge_detect import config
+from edge_detect.errors import SinkError
+from edge_detect.event_store import EventStore
+from edge_detect.events import Event
+from edge_detect.frame import Frame, Image
+from edge_detect.lazy import load
+from edge_detect.logs import Minutely
+from edge_detect.ring import Picture, Ring
+from edge_detect.scene import Scene
+from edge_detect.shelf import Shelf
+
+if TYPE_CHECKING:
+    from edge_detect.clip import Clip
+
+log = logging.getLogger(__name__)
+
+FRAMES = 8  # that may wait to be encoded
+WORDS = 1000  # of events that may wait
+BURST = 16  # pictures of a clip between two looks at the events
+LAG = 20.0  # seconds of pictures that wait for a slow card, besides those before an event
+TIDY = 60.0  # seconds between two looks at the limits
+PATIENCE = 5.0  # seconds that a recorded source waits for us
+BEHIND = 100  # pictures that the clip of a recorded source may be behind
+NICENESS = 10  # of our threads: the net comes first
+
+
+@dataclass(slots=True)
+class _Shot:
+    """The picture of an event that is not over.
+
+    Attributes:
+        name: Of its file.
+        score: Of the event when it was taken.
+        better: A picture with a better score, written when the event is over.
+    """
+
+    name: str
+    score: float
+    better: bytes = b""
+
+
+@dataclass(slots=True)
+class _Film:
+    """A clip that is being made.
+
+    Attributes:
+        clip: Takes the pictures.
+        next: Number of the picture that comes next.
+        begun: Time of the first one.
+        until: Time of the last one; later when another event comes.
+        events: Id of each event in it, to when it began.
+        open: Those of them that are not over.
+    """
+
+    clip: Clip
+    next: int
+    begun: float
+    until: float = float("inf")
+    events: dict[str, float] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+
+
+class Recorder:
+    """Records events; the loop never waits for it.
+
+    One thread encodes pictures into a ring in memory, each once and not more than `fps` a second.
+    Another takes them from there: for the snapshot of an event, its best picture in the end, and
+    for a clip. Events that overlap share a clip, so that there is one encoder at most. A clip is
+    on the disk when it is whole: whoever kills the program finds whole clips or none.
+
+    Attributes:
+        snapshots: Written so far.
+        clips: Likewise.
+        skipped: Frames that came too fast.
+        failed: Recordings that the disk did not take.
+    """
+
+    def __init__(self, settings: config.Recorder, shelf: Shelf, store: EventStore, *, live: bool) -> None:
+        """Starts the threads.
+
+        Args:
+            settings: What to record.
+            shelf: Where the files go; closed with us.
+            store: Learns which file belongs to which event; it gets the events before we do.
+            live: Whether `Frame.time` is the monotonic clock; a recorded source waits for us.
+
+        Raises:
+            DependencyError: Clips are wanted, and PyAV is not installed.
+        """
+        self.shelf = shelf
+        self.snapshots = self.clips = self.skipped = self.failed = 0
+        self._settings, self._store, self._live = settings, store, live
+        self._clip: Callable[[], Clip] | None = load("edge_detect.clip:Clip") if settings.clips else None
+        if self._clip:
+            self._clip().close()
+        memory = settings.memory << 20 if settings.clips else 0  # without clips the newest picture is enough
+        self.ring = Ring(memory, settings.before + LAG if live else float("inf"))
+        self._frames: queue.Queue[tuple[Frame | None, tuple[Event, ...]]] = queue.Queue(WORDS)
+        self._words: queue.Queue[tuple[Picture | None, tuple[Event, ...]]] = queue.Queue(WORDS)
+        self._due = float("-inf")
+        self._shots: dict[str, _Shot] = {}
+        self._film: _Film | None = None
+        self._tidied = float("-inf")
+        self._complain = Minutely(log.warning)
+        self._closed = False
+        self._done = threading.Event()
+        self._threads = [
+            threading.Thread(target=partial(self._guard, act), name=name, daemon=True)
+            for name, act in (("pictures", self._encode), ("recorder", self._record))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    # ---- called by the loop
+
+    def write(self, scene: Scene) -> None:
+        """Takes a frame when it is time for one, and its events."""
+        frame, wanted = scene.frame, bool(scene.events)
+        if self._clip and frame.time >= self._due:
+            wanted, self._due = True, max(frame.time, self._due + 1 / self._settings.fps)
+        if wanted:
+            self._put(frame, scene.events)
+
+    def tell(self, events: tuple[Event, ...]) -> None:
+        """Takes events for which there is no frame."""
+        if events:
+            self._put(None, events)
+
+    def _put(self, frame: Frame | None, events: tuple[Event, ...]) -> None:
+        if frame is not None and (self._frames.qsize() >= FRAMES if self._live else not self._wait()):
+            self.skipped += 1
+            frame = None
+        if frame is not None or events:
+            try:
+                self._frames.put_nowait((frame, events))
+            except queue.Full:
+                self.failed += len(events)
+
+    def _wait(self) -> bool:
+        """Lets a recorded source wait until there is room; nobody misses its time."""
+        end = time.monotonic() + PATIENCE
+        while (late := self._is_late()) and time.monotonic() < end:
+            time.sleep(0.002)
+        return not late
+
+    def _is_late(self) -> bool:
+        film, newest = self._film, self.ring.newest
+        behind = newest.number - film.next if film and newest else 0
+        return self._frames.qsize() >= FRAMES or behind > BEHIND
+
+    def close(self) -> None:
+        """Finishes the clip that is being made; safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            for thread in self._threads:
+                thread.join(10)
+            self.shelf.close()
+
+    # ---- the threads
+
+    def _guard(self, act: Callable[[], None]) -> None:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        try:
+            act()
+        except Exception:
+            log.exception("the recorder has ended")
+            self.failed += 1
+
+    def _encode(self) -> None:
+        """Encodes the frames that wait."""
+        while True:
+            try:
+                frame, events = self._frames.get(timeout=0.2)
+            except queue.Empty:
+                if self._closed:
+                    break
+                continue
+            picture = self.ring.append(frame.time, self._jpeg(frame.image)) if frame else self.ring.newest
+            if events:
+                try:
+                    self._words.put((picture, events), timeout=PATIENCE)
+                except queue.Full:
+                    self.failed += len(events)
+        self._done.set()
+
+    def _jpeg(self, image: Image) -> bytes:
+        height, width = image.shape[:2]
+        if (most := self._settings.width) and width > most:
+            size = most, max(1, round(height * most / width))
+            image = cast(Image, cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+        return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self._settings.quality])[1].tobytes()
+
+    def _record(self) -> None:
+        """Follows the events, and the clip while there is one."""
+        while True:
+            done = self._done.is_set()  # before the look: nothing comes after it
+            more = self._shoot()
+            if not self._listen(0.0 if more else 0.1) and done and not more:
+                break
+            self._tidy()
+        for id in list(self._shots):
+            self._keep_best(id)
+        self._cut()
+
+    # ---- events
+
+    def _listen(self, wait: float) -> bool:
+        """Hears the next words; whether there were some."""
+        try:
+            picture, events = self._words.get(timeout=wait) if wait else self._words.get_nowait()
+        except queue.Empty:
+            return False
+        for event in events:
+            self._hear(event, picture)
+        return True
+
+    def _hear(self, event: Event, picture: Picture | None) -> None:
+        if picture is None:  # before the first frame
+            return
+        if event.type == "start" and event.id not in self._shots:
+            self._shots[event.id] = _Shot(self.shelf.name(".jpg"), event.score)
+            self._snapshot(event.id, picture.data)
+            self._roll(event.id, picture.time)
+        elif (shot := self._shots.get(event.id)) and event.score > shot.score:
+            shot.score, shot.better = event.score, picture.data
+        if event.type == "end":
+            self._keep_best(event.id)
+            self._end(event.id, picture.time)
+
+    def _snapshot(self, id: str, data: bytes) -> None:
+        name = self._shots[id].name
+        if self._save(name, data):
+            self.snapshots += 1
+            self._store.add_snapshot(id, name)
+
+    def _keep_best(self, id: str) -> None:
+        if (shot := self._shots.get(id)) and shot.better:
+            self._snapshot(id, shot.better)
+        self._shots.pop(id, None)
+
+    def _save(self, name: str, data: bytes) -> bool:
+        try:
+            self.shelf.write(name, data)
+            return True
+        except SinkError as error:
+            self.failed += 1
+            self._complain("not recorded: %s", error)
+            return False
+
+    def _tidy(self) -> None:
+        now = time.monotonic()
+        if now - self._tidied > TIDY:
+            self._tidied = now
+            try:
+                self.shelf.make_room()
+            except SinkError as error:
+                self._complain("%s", error)
+
+    # ---- clips
+
+    def _roll(self, id: str, now: float) -> None:
+        """An event has begun: it gets into the clip, a new one where none is being made."""
+        if self._clip is None:
+            return
+        if self._film is None:
+            first = self.ring.since(now - self._settings.before)
+            begun = next((picture.time for picture in self.ring.take(first, 1)), now)
+            self._film = _Film(self._clip(), first, begun)
+        self._film.events[id] = now
+        self._film.open.add(id)
+        self._film.until = float("inf")
+
+    def _end(self, id: str, now: float) -> None:
+        """An event is over: the clip ends a while after the last one."""
+        if self._film and id in self._film.open:
+            self._film.open.remove(id)
+            if not self._film.open:
+                self._film.until = now + self._settings.after
+
+    def _shoot(self) -> bool:
+        """Puts what has come into the clip, and ends it when it is time; whether there may be more."""
+        if (film := self._film) is None:
+            return False
+        end = min(film.until, film.begun + self._settings.longest)
+        pictures = self.ring.take(film.next, BURST)
+        for picture in pictures:
+            if picture.time > end:
+                self._cut()
+                return False
+            film.clip.add(picture.data, picture.time)
+            film.next = picture.number + 1
+        if self._live and not pictures and time.monotonic() > end + 1:  # the camera is away
+            self._cut()
+        return len(pictures) == BURST
+
+    def _cut(self) -> None:
+        """Ends the clip and writes it."""
+        film, self._film = self._film, None
+        if film is None:
+            return
+        try:
+            data = film.clip.finish()
+        except SinkError as error:
+            self.failed += 1
+            self._complain("not recorded: %s", error)
+            data = b""
+        finally:
+            film.clip.close()
+        name = self.shelf.name(".mp4")  # at its end, when the snapshots of its events are there
+        if data and self._save(name, data):
+            self.clips += 1
+            for id, at in film.events.items():
+                self._store.add_clip(id, name, round(max(0.0, at - film.begun), 2))
