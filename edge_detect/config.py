@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
+
+Points: TypeAlias = tuple[tuple[float, float], ...]
+"""Pairs of x and y in 0..1 of the picture, from its top left."""
 
 
 def _setting(default: Any, help: str, **more: Any) -> Any:
@@ -93,8 +96,130 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Motion:
+    """When the net may rest, since nothing moves."""
+
+    gate: str = _setting(
+        "auto",
+        "look only where something moves; auto: with cameras, not with recordings",
+        choices=("auto", "on", "off"),
+    )
+    contrast: float = _setting(
+        10.0,
+        "change of brightness of a spot that counts",
+        low=1,
+        high=255,
+        unit="levels of 255",
+        reload="hot",
+    )
+    area: float = _setting(0.001, "share of the picture that has to change", low=0, high=1, reload="hot")
+    settle: float = _setting(
+        2.0, "how long the net goes on after the last change", low=0, high=3600, unit="seconds", reload="hot"
+    )
+    keep_alive: float = _setting(
+        3.0, "longest rest of the net", low=0.1, high=3600, unit="seconds", reload="hot"
+    )
+    masks: tuple[str, ...] = _setting(
+        (), 'parts of the picture in which motion does not count, "0,0 1,0 1,0.1 0,0.1"', reload="hot"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tracker:
+    """Which boxes of different frames are the same thing."""
+
+    enabled: bool = _setting(True, "give things numbers and tell their events")
+    low: float = _setting(
+        0.1, "least score of a box that keeps a known thing; it starts none", low=0, high=1, reload="hot"
+    )
+    overlap: float = _setting(
+        0.2,
+        "least overlap (IoU) of a box and the place where a thing is expected",
+        low=0.01,
+        high=1,
+        reload="hot",
+    )
+    keep: float = _setting(
+        2.0,
+        "how long a thing that is not seen is waited for",
+        low=0.1,
+        high=3600,
+        unit="seconds",
+        reload="hot",
+    )
+    keep_still: float = _setting(
+        30.0, "the same for one that did not move, such as a parked car", low=0.1, high=86400, unit="seconds",
+        reload="hot",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What is told of things, and when."""
+
+    file: str = _setting(
+        "", "JSON Lines file that events are appended to; - for standard output; empty for none"
+    )
+    kinds: tuple[str, ...] = _setting(
+        ("appeared", "entered", "crossed", "stayed", "camera_lost", "camera_back"),
+        "what is told; also left and gone, which the ends of entered and appeared tell too",
+        reload="hot",
+    )
+    confidence: float = _setting(
+        0.4, "score that a thing must have reached once", low=0, high=1, reload="hot"
+    )
+    thresholds: tuple[str, ...] = _setting((), 'the same for single classes, "cat=0.6"', reload="hot")
+    hits: int = _setting(3, "looks at which a thing must have been seen", low=1, high=100, reload="hot")
+    among: int = _setting(5, "of so many looks in a row", low=1, high=100, reload="hot")
+    min_duration: float = _setting(
+        0.5, "shorter visits are not told", low=0, high=3600, unit="seconds", reload="hot"
+    )
+    cooldown: float = _setting(
+        0.0, "least time between two starts of a kind, label and zone", low=0, high=86400, unit="seconds",
+        reload="hot",
+    )  # fmt: skip
+    min_size: float = _setting(
+        0.0, "least share of the picture that a thing fills", low=0, high=1, reload="hot"
+    )
+    max_size: float = _setting(1.0, "greatest share of the picture", low=0, high=1, reload="hot")
+    every: float = _setting(
+        5.0, "time between two updates of an event; 0: none", low=0, high=86400, unit="seconds", reload="hot"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A part of the picture, or a line across it, that things enter, leave or cross."""
+
+    name: str = _setting("", "for people and in events")
+    kind: str = _setting("zone", "a part of the picture, or a line", choices=("zone", "line"))
+    points: tuple[tuple[float, float], ...] = _setting(
+        (),
+        "corners of the zone, or points of the line",
+        form="such as [[0.1, 0.2], [0.9, 0.2]], x and y from 0 to 1",
+    )
+    classes: tuple[str, ...] = _setting((), "names of the classes that it is for; empty for all")
+    anchor: str = _setting(
+        "foot", "point of a box that counts: middle of its lower edge, or centre", choices=("foot", "centre")
+    )
+    inertia: int = _setting(3, "looks in a row that make inside, outside or across", low=1, high=100)
+    stay: float = _setting(
+        0.0, "time inside after which a thing has stayed; 0: never", low=0, high=86400, unit="seconds"
+    )
+    confidence: float = _setting(
+        0.0, "score that a thing must have reached once; 0: that of events", low=0, high=1
+    )
+    min_size: float = _setting(0.0, "least share of the picture that a thing fills", low=0, high=1)
+    max_size: float = _setting(1.0, "greatest share of the picture", low=0, high=1)
+    cooldown: float = _setting(
+        -1.0, "least time between two starts of a kind and label; -1: that of events", low=-1, high=86400,
+        unit="seconds",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """All settings of a run; an attribute is a section."""
+    """All settings of a run; an attribute is a section, or an array of tables."""
 
     model: Model = Model()
     source: Source = Source()
@@ -102,12 +227,21 @@ class Config:
     output: Output = Output()
     web: Web = Web()
     log: Log = Log()
+    motion: Motion = Motion()
+    tracker: Tracker = Tracker()
+    events: Events = Events()
+    zones: tuple[Zone, ...] = ()
 
 
 def change(base: Config, values: Mapping[str, Any]) -> Config:
-    """`base` with other values under some keys, such as `detect.confidence`."""
+    """`base` with other values under some keys, such as `detect.confidence`, or `zones` as a whole."""
     sections: dict[str, dict[str, Any]] = {}
+    arrays: dict[str, Any] = {}
     for key, value in values.items():
-        section, _, name = key.partition(".")
-        sections.setdefault(section, {})[name] = value
-    return replace(base, **{name: replace(getattr(base, name), **new) for name, new in sections.items()})
+        section, dot, name = key.partition(".")
+        if dot:
+            sections.setdefault(section, {})[name] = value
+        else:
+            arrays[key] = value
+    changed = {name: replace(getattr(base, name), **new) for name, new in sections.items()}
+    return replace(base, **changed, **arrays)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edge_detect import schema
+from edge_detect import config, schema
 from edge_detect.lazy import suggest
 from edge_detect.schema import Setting
 from edge_detect.settings import PARSERS
@@ -50,7 +50,7 @@ class Layer:
 
     def refuse(self, where: str, section: str) -> None:
         """Adds the mistake of a section that there is not."""
-        hint = _elsewhere(section) or suggest(section, schema.sections())
+        hint = _elsewhere(section) or suggest(section, [*schema.sections(), *schema.arrays()])
         self.mistakes.append(f"{where}: {section}: unknown section{hint}")
 
 
@@ -60,7 +60,9 @@ def of_document(document: Document) -> Layer:
     layer.mistakes += document.mistakes
     for section, table in document.tables.items():
         where = document.where(section)
-        if section not in schema.sections():
+        if section in schema.arrays():
+            _take_array(layer, document, section, table)
+        elif section not in schema.sections():
             layer.refuse(where, section)
         elif not isinstance(table, dict):
             layer.mistakes.append(
@@ -70,6 +72,28 @@ def of_document(document: Document) -> Layer:
             for name, value in table.items():
                 layer.take(section, name, value, _from_toml)
     return layer
+
+
+def _take_array(layer: Layer, document: Document, name: str, tables: Any) -> None:
+    """Adds an array of tables as a whole, such as all `[[zones]]`, or the mistakes in it."""
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        layer.mistakes.append(f"{document.where(name)}: {name}: expected [[{name}]], one for each")
+        return
+    known = {one.name: one for one in schema.columns(name)}
+    elements, before = [], len(layer.mistakes)
+    for number, table in enumerate(tables):
+        element: dict[str, Any] = {}
+        for key, value in table.items():
+            where = document.where(name, number, key)
+            if key not in known:
+                layer.mistakes.append(f"{where}: {name}.{key}: unknown setting{suggest(key, known)}")
+            elif (right := _from_toml(known[key], value)) is None:
+                layer.mistakes.append(known[key].mistake(where, value))
+            else:
+                element[key] = right
+        elements.append(element)
+    if len(layer.mistakes) == before:
+        layer.values[name] = tuple(schema.arrays()[name](**element) for element in elements)
 
 
 def of_environment(variables: Mapping[str, str]) -> Layer:
@@ -86,11 +110,22 @@ def of_environment(variables: Mapping[str, str]) -> Layer:
 
 def _from_toml(setting: Setting, value: Any) -> Any:
     """The value in the setting's own type; None where it cannot be that."""
+    if setting.is_points:
+        return _points(value)
     if setting.kind is float and type(value) is int and abs(value) < 1 << 53:
         value = float(value)
     if setting.kind is tuple and isinstance(value, list) and all(isinstance(one, str) for one in value):
         value = tuple(value)
     return value if type(value) is setting.kind and setting.fits(value) else None
+
+
+def _points(value: Any) -> config.Points | None:
+    """The x and y of each point; None where one cannot be that."""
+    if not isinstance(value, list) or not all(isinstance(point, list) and len(point) == 2 for point in value):
+        return None
+    if not all(type(side) in (int, float) and 0 <= side <= 1 for point in value for side in point):
+        return None
+    return tuple((float(x), float(y)) for x, y in value)
 
 
 def _from_text(setting: Setting, text: str) -> Any:

@@ -25,6 +25,10 @@ def template() -> str:
         for one in schema.settings():
             if one.section == section:
                 parts.append(f"\n# {describe(one)}\n# {one.name} = {schema.write(one.default)}\n")
+    for array, cls in schema.arrays().items():
+        parts.append(f"\n# [[{array}]]  # {_sentence(cls)} (as many as you like; live)\n")
+        for one in schema.columns(array):
+            parts.append(f"#   # {describe(one)}\n#   {one.name} = {schema.write(one.default)}\n")
     return "".join(parts)
 
 
@@ -41,7 +45,8 @@ def json_schema() -> dict[str, Any]:
         "title": "Settings of edge-detect",
         "type": "object",
         "additionalProperties": False,
-        "properties": {name: _section(name, cls) for name, cls in schema.sections().items()},
+        "properties": {name: _section(name, cls) for name, cls in schema.sections().items()}
+        | {name: _array(name, cls) for name, cls in schema.arrays().items()},
     }
 
 
@@ -54,11 +59,26 @@ def _section(name: str, cls: type) -> dict[str, Any]:
     }
 
 
+def _array(name: str, cls: type) -> dict[str, Any]:
+    return {
+        "description": _sentence(cls),
+        "type": "array",
+        "items": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {one.name: dict(_property(one)) for one in schema.columns(name)},
+        },
+    }
+
+
 def _property(setting: Setting) -> Iterator[tuple[str, Any]]:
     yield "description", describe(setting)
     yield "type", _TYPES[setting.kind]
     yield "default", list(setting.default) if setting.kind is tuple else setting.default
-    if setting.kind is tuple:
+    if setting.is_points:
+        side = {"type": "number", "minimum": 0, "maximum": 1}
+        yield "items", {"type": "array", "items": side, "minItems": 2, "maxItems": 2}
+    elif setting.kind is tuple:
         yield "items", {"type": "string"}
     if setting.low > -math.inf:
         yield "minimum", setting.low

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edge_detect.detections import Detections
 from edge_detect.events import Event
 from edge_detect.frame import Frame
+from edge_detect.tracks import Track
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,8 +18,13 @@ class Scene:
         frame: The picture.
         detections: What is in it.
         events: What began, changed or ended with it.
+        tracks: The things that are known, those of the detections among them; () without a tracker.
+        looked: Whether the net looked at the frame; where it rested, the detections are those
+            that are expected.
     """
 
     frame: Frame
     detections: Detections
     events: tuple[Event, ...] = ()
+    tracks: tuple[Track, ...] = ()
+    looked: bool = True

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, Literal, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from edge_detect import uri
-from edge_detect.config import Config
+from edge_detect.config import Config, Points
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class Setting:
     """One setting as the schema has it.
 
     Attributes:
-        section: Name of its table.
+        section: Name of its table, or of its array of tables.
         name: Of the setting.
-        kind: bool, int, float, str or tuple (of str).
+        kind: bool, int, float, str or tuple (of str, or of points).
         default: Value where nobody says another.
         help: One sentence for people.
         low: Least number.
@@ -32,6 +32,7 @@ class Setting:
         form: The pattern in words.
         reload: `hot` where SIGHUP changes it in a run; the others need a restart.
         secret: The text may hold a password: it is shown with `***` in its place.
+        is_points: A list of x, y in 0..1 instead of texts.
     """
 
     section: str
@@ -47,6 +48,7 @@ class Setting:
     form: str = ""
     reload: Literal["hot", "restart"] = "restart"
     secret: bool = False
+    is_points: bool = False
 
     @property
     def key(self) -> str:
@@ -63,6 +65,8 @@ class Setting:
             return bool(self.low <= value <= self.high)
         if self.choices:
             return value in self.choices
+        if self.kind is tuple:
+            return True
         return not (value and self.pattern) or re.fullmatch(self.pattern, value) is not None
 
     @property
@@ -94,21 +98,36 @@ class Setting:
 @cache
 def sections() -> dict[str, type]:
     """The name and dataclass of each section, in order."""
+    return {name: kind for name, kind in get_type_hints(Config).items() if not get_origin(kind)}
+
+
+@cache
+def arrays() -> dict[str, type]:
+    """The name of each array of tables, such as `[[zones]]`, and the dataclass of its elements."""
     hints = get_type_hints(Config)
-    return {section.name: hints[section.name] for section in fields(Config)}
+    return {name: get_args(kind)[0] for name, kind in hints.items() if get_origin(kind)}
 
 
 @cache
 def settings() -> tuple[Setting, ...]:
-    """Every setting, in order."""
+    """Every setting of the sections, in order."""
     return tuple(one for section, cls in sections().items() for one in _settings_of(section, cls))
+
+
+@cache
+def columns(array: str) -> tuple[Setting, ...]:
+    """Every setting of an element of an array of tables, in order."""
+    return tuple(_settings_of(array, arrays()[array]))
 
 
 def _settings_of(section: str, cls: type) -> Iterator[Setting]:
     hints = get_type_hints(cls)
     for one in fields(cls):
         kind = hints[one.name]
-        yield Setting(section, one.name, get_origin(kind) or kind, one.default, **one.metadata)
+        is_points = kind == Points
+        yield Setting(
+            section, one.name, get_origin(kind) or kind, one.default, is_points=is_points, **one.metadata
+        )
 
 
 def find(key: str) -> Setting:

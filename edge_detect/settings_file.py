@@ -37,7 +37,7 @@ class Document:
     mistakes: tuple[str, ...] = ()
     is_copy: bool = False
 
-    def where(self, *key: str) -> str:
+    def where(self, *key: str | int) -> str:
         """`config.toml:3`: the line of a key."""
         return f"{self.path}:{self._lines[key]}"
 

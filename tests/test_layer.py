@@ -36,7 +36,15 @@ MISTAKES = {
     "[[detect]]\nx = 1": '1: detect = [{"x" = 1}]: expected [detect], a section',
     "detect = 3": "1: detect = 3: expected [detect], a section",
     "confidence = 0.5": "1: confidence: unknown section, expected under [detect]",
-    "'a b'.c = 1": "1: a b: unknown section, expected one of: detect, log, model, output, source, web",
+    "'a b'.c = 1": "1: a b: unknown section, expected one of: detect, events, log, model, motion, output,"
+    " source, tracker, web, zones",
+    "[zones]\nname = 'x'": "1: zones: expected [[zones]], one for each",
+    "zones = 3": "1: zones: expected [[zones]], one for each",
+    "[[zone]]": "1: zone: unknown section, did you mean 'zones'?",
+    "[[zones]]\n[[zones]]\nnmae = 'x'": "3: zones.nmae: unknown setting, did you mean 'name'?",
+    "[[zones]]\nname = 3": "2: zones.name = 3: expected a text",
+    "[[zones]]\npoints = [[0, 2]]": "2: zones.points = [[0, 2]]: expected such as [[0.1, 0.2], [0.9, 0.2]],"
+    " x and y from 0 to 1",
     "[source]\nuri = 7": "2: source.uri = 7: expected a text",
     "[log]\nevery = ": "2: invalid value",
     "[log]\nevery = 1\nevery = 2": "3: cannot overwrite a value",

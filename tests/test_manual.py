@@ -77,6 +77,11 @@ def test_the_schema_takes_the_commented_file_and_all_defaults() -> None:
         ("[web]\nlisten = 'a b'", "web.listen"),
         ("[web]\nviewers = 0", "web.viewers"),
         ("[log]\nevry = 1", "log"),
+        ("[[zones]]\npoints = [[0, 2]]", "zones.0.points.0.1"),
+        ("[[zones]]\npoints = [[0]]", "zones.0.points.0"),
+        ("[[zones]]\nkind = 'room'", "zones.0.kind"),
+        ("[[zones]]\n[[zones]]\nnmae = 'x'", "zones.1"),
+        ("[zones]\nname = 'x'", "zones"),
         ("[lock]\n", ""),
     ],
 )
@@ -91,7 +96,9 @@ def test_the_schema_finds_what_the_check_finds(home: Path, text: str, place: str
 def test_every_setting_has_a_type_a_default_and_a_meaning_in_the_schema() -> None:
     sections: dict[str, Any] = manual.json_schema()["properties"]
 
-    found = [f"{name}.{key}" for name, section in sections.items() for key in section["properties"]]
-    assert found == [one.key for one in schema.settings()]
-    for section in sections.values():
+    tables = {name: section.get("items", section) for name, section in sections.items()}
+    found = [f"{name}.{key}" for name, section in tables.items() for key in section["properties"]]
+    columns = [one.key for array in schema.arrays() for one in schema.columns(array)]
+    assert found == [one.key for one in schema.settings()] + columns
+    for section in tables.values():
         assert all({"type", "default", "description"} <= one.keys() for one in section["properties"].values())

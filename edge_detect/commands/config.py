@@ -81,6 +81,12 @@ def show(options: argparse.Namespace) -> int:
                 line = f"{one.name} = {one.show(one.of(settings.config))}"
                 print(f"{line:<40}  # {settings.origin(one.key)}" if options.origin else line)
         print()
+    for array in schema.arrays():
+        for element in getattr(settings.config, array):
+            print(f"[[{array}]]" + (f"  # {settings.origin(array)}" if options.origin else ""))
+            for one in schema.columns(array):
+                print(f"{one.name} = {one.show(getattr(element, one.name))}")
+            print()
     return 0
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge_detect.errors import ConfigError
+from edge_detect.events import Event
 from edge_detect.scene import Scene
 
 TYPES = {
@@ -34,6 +35,18 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Finishes what was begun; safe to call twice."""
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """A sink that wants to hear of events for which there is no frame, too."""
+
+    def tell(self, events: tuple[Event, ...]) -> None:
+        """Takes events that no scene brings: the camera is lost or back, the run ends.
+
+        Raises:
+            SinkError: They cannot be written; the run ends.
+        """
 
 
 def is_folder(output: str) -> bool:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from program import run
 
-from edge_detect import config, layers, manual, schema, settings_file
+from edge_detect import config, layers, manual, schema, settings_file, toml_lines
 from edge_detect.cli import main
 
 
@@ -131,14 +133,19 @@ def test_show_tells_where_each_value_comes_from(
 
     _, out, _ = told(capsys, "show", "--origin", path)
 
-    origins = {
-        line.partition(" = ")[0]: line.rpartition("  # ")[2] for line in out.splitlines() if " = " in line
-    }
-    assert len(origins) == len({one.name for one in schema.settings()})
-    assert origins["every"] == f"{path}:2"
-    assert origins["threads"] == "EDGE_DETECT_MODEL__THREADS"
-    assert origins["stats"] == "default"
+    origins = dict(origins_of(tomllib.loads(out), out))
+    assert len(origins) == len(schema.settings())
+    assert origins["log.every"] == f"{path}:2"
+    assert origins["model.threads"] == "EDGE_DETECT_MODEL__THREADS"
+    assert origins["log.stats"] == "default"
     assert tomllib.loads(out)["log"]["every"] == 3
+
+
+def origins_of(tables: dict[str, Any], text: str) -> Iterator[tuple[str, str]]:
+    """The key of each line of a file, and its comment."""
+    for line, row in toml_lines.lines(text).items():
+        if len(line) == 2 and isinstance(tables[line[0]], dict):
+            yield ".".join(map(str, line)), text.splitlines()[row - 1].rpartition("  # ")[2]
 
 
 def test_show_names_files_of_secrets_and_no_secret(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,3 +199,18 @@ def test_the_settings_command_needs_no_numpy(home: Path) -> None:
         assert end.returncode == 0
         assert "edge_detect.config" in end.stderr
         assert "numpy" not in end.stderr
+
+
+def test_zones_are_shown_as_they_would_be_read_again(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = own(
+        home, "[[zones]]\nname = 'a'\npoints = [[0, 0.5], [1, 0.5]]\nkind = 'line'\n[[zones]]\nname='b'\n"
+    )
+
+    _, out, _ = told(capsys, "show", path)
+
+    other = home / "other.toml"
+    other.write_text(out)
+    zones = layers.read(str(other)).config.zones
+    assert zones == layers.read(str(path)).config.zones
+    assert [zone.name for zone in zones] == ["a", "b"]
+    assert zones[0].points == ((0.0, 0.5), (1.0, 0.5))
