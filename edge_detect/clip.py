@@ -81,7 +81,7 @@ class Clip:
 
     def _begin(self, image: Image) -> VideoStream:
         height, width = image.shape[:2]
-        stream = cast(VideoStream, self._output.add_stream("libx264", options=_OPTIONS))
+        stream = self._output.add_stream("libx264", options=_OPTIONS)
         stream.width, stream.height = max(2, width // 2 * 2), max(2, height // 2 * 2)
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, TICKS)
@@ -115,4 +115,4 @@ class Clip:
 
 def _is_odd(image: Image, width: int, height: int) -> bool:
     """Whether the picture is but the odd row or column larger, which H.264 cannot have."""
-    return image.shape[0] // 2 * 2 == height and image.shape[1] // 2 * 2 == width
+    return (image.shape[1] // 2 * 2, image.shape[0] // 2 * 2) == (width, height)

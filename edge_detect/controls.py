@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edge_detect.config import Zone
 from edge_detect.detections import Detections
 from edge_detect.errors import ConfigError
 from edge_detect.labels import Labels
@@ -22,15 +23,27 @@ class Choice:
         confidence: Least score of a detection, 0..1.
         classes: Names to tell of; all without any.
         paused: Whether nothing is looked at.
+        zones: Parts of the picture, and lines, that events tell of.
     """
 
     confidence: float
     classes: tuple[str, ...] = ()
     paused: bool = False
+    zones: tuple[Zone, ...] = ()
+
+
+MOST_ZONES = 32
+MOST_POINTS = 32
 
 
 class Controls:
-    """The choice that holds now: read by the loop, changed from any thread, whole or not at all."""
+    """The choice that holds now: read by the loop, changed from any thread, whole or not at all.
+
+    Attributes:
+        labels: Names that `classes` may have.
+        witness: Sees all detections, also those that are not wanted.
+        floor: Least score of those that the witness wants to see.
+    """
 
     def __init__(
         self, choice: Choice, labels: Labels, changed: Callable[[Choice], None] = lambda choice: None
@@ -46,6 +59,8 @@ class Controls:
             ConfigError: A confidence or class that cannot be.
         """
         self.labels = labels
+        self.witness: Callable[[Detections], None] = lambda found: None
+        self.floor = 1.0
         self._changed, self._alone = changed, threading.Lock()
         self._wanted = self._check(choice)
         self._choice = choice
@@ -55,22 +70,30 @@ class Controls:
         """What holds now."""
         return self._choice
 
+    @property
+    def least(self) -> float:
+        """Least score of what the detector has to tell of."""
+        return min(self._choice.confidence, self.floor)
+
     def change(
         self,
         *,
         confidence: float | None = None,
         classes: Sequence[str] | None = None,
         paused: bool | None = None,
+        zones: Sequence[Zone] | None = None,
     ) -> Choice:
         """Changes what is given and leaves the rest; returns what holds then.
 
         Raises:
-            ConfigError: A confidence or class that cannot be; nothing has changed then.
+            ConfigError: A confidence, class or zone that cannot be; nothing has changed then.
         """
-        given = {"confidence": confidence, "classes": classes, "paused": paused}
+        given = {"confidence": confidence, "classes": classes, "paused": paused, "zones": zones}
         given = {name: value for name, value in given.items() if value is not None}
         if "classes" in given:
             given["classes"] = tuple(dict.fromkeys(classes or ()))
+        if "zones" in given:
+            given["zones"] = self._check_zones(zones or ())
         with self._alone:
             choice = replace(self._choice, **given)  # type: ignore[arg-type]
             self._wanted, self._choice = self._check(choice), choice
@@ -79,6 +102,7 @@ class Controls:
 
     def __call__(self, found: Detections) -> Detections:
         """Those of the detections that are wanted."""
+        self.witness(found)
         wanted, least = self._wanted, self._choice.confidence
         keep = found.scores >= least
         if wanted is not None:
@@ -96,3 +120,23 @@ class Controls:
         if not choice.classes:
             return None
         return [number for number, name in enumerate(names) if name in choice.classes]
+
+    def _check_zones(self, zones: Sequence[Zone]) -> tuple[Zone, ...]:
+        """The zones, if each can be.
+
+        Raises:
+            ConfigError: One cannot.
+        """
+        names = list(self.labels.names)
+        if len(zones) > MOST_ZONES or len({zone.name for zone in zones}) < len(zones):
+            raise ConfigError(f"zones: expected at most {MOST_ZONES}, each with a name of its own")
+        for zone in zones:
+            if not (zone.name.strip() and zone.name.isprintable() and len(zone.name) <= 40):
+                raise ConfigError("zones: expected a name of 1 to 40 letters")
+            least = 2 if zone.kind == "line" else 3
+            if not least <= len(zone.points) <= MOST_POINTS:
+                raise ConfigError(f"zone '{zone.name}': expected {least} to {MOST_POINTS} points")
+            for name in zone.classes:
+                if name not in names:
+                    raise ConfigError(f"zone '{zone.name}': unknown class '{name}'{suggest(name, names)}")
+        return tuple(zones)

@@ -32,8 +32,9 @@ VERSION = 1
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS events (
     id TEXT PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, type TEXT NOT NULL, label TEXT NOT NULL,
-    start_time TEXT NOT NULL, word TEXT NOT NULL, snapshot TEXT NOT NULL DEFAULT '', clip TEXT NOT NULL DEFAULT '',
-    clip_at REAL NOT NULL DEFAULT 0, protected INTEGER NOT NULL DEFAULT 0
+    start_time TEXT NOT NULL, word TEXT NOT NULL,
+    snapshot TEXT NOT NULL DEFAULT '', box TEXT NOT NULL DEFAULT '[]',
+    clip TEXT NOT NULL DEFAULT '', clip_at REAL NOT NULL DEFAULT 0, protected INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_clip ON events(clip) WHERE clip != '';
 CREATE INDEX IF NOT EXISTS by_snapshot ON events(snapshot) WHERE snapshot != '';
@@ -54,6 +55,7 @@ class Row:
         event: The newest word on it.
         seq: Grows with every change of any event, over restarts too.
         snapshot: Name of its picture's file; empty without.
+        box: Where the thing is in that picture, x1 y1 x2 y2 in 0..1; empty for nowhere.
         clip: Name of its clip's file; empty without.
         clip_at: Seconds from the begin of the clip to that of the event.
         protected: Whether it is kept whatever comes.
@@ -62,6 +64,7 @@ class Row:
     event: Event
     seq: int
     snapshot: str
+    box: tuple[float, ...]
     clip: str
     clip_at: float
     protected: bool
@@ -165,18 +168,18 @@ class EventStore:
     def get(self, id: str) -> Row | None:
         """The event of an id; None where there is none."""
         words = "SELECT * FROM events WHERE id = ?"
-        return next(iter(self._with(lambda database: _rows(database.execute(words, (id,))), [])), None)
+        nothing: list[Row] = []
+        return next(iter(self._with(lambda database: _rows(database.execute(words, (id,))), nothing)), None)
 
     @property
     def last(self) -> int:
-        """The newest `seq`; 0 for none."""
-        if self._waiting:
-            self._with(lambda database: None, None)
-        return self._seq
+        """The newest `seq`, or more where changes wait to be made; never waits."""
+        return self._seq + len(self._waiting)
 
-    def add_snapshot(self, id: str, name: str) -> None:
-        """The picture of an event is in this file."""
-        self._change("UPDATE events SET seq = ?, snapshot = ? WHERE id = ?", name, id)
+    def add_snapshot(self, id: str, name: str, box: tuple[float, ...]) -> None:
+        """The picture of an event is in this file, and the thing in it here."""
+        values = name, _compact(box), id
+        self._change("UPDATE events SET seq = ?, snapshot = ?, box = ? WHERE id = ?", *values)
 
     def add_clip(self, id: str, name: str, at: float) -> None:
         """The clip of an event is in this file, and the event `at` seconds behind its begin."""
@@ -192,7 +195,9 @@ class EventStore:
 
     def lose(self, name: str) -> None:
         """A file is gone: no event has it any more."""
-        self._change(f"UPDATE events SET seq = seq + 0 * ?, {_column(name)} = '' WHERE {_column(name)} = ?", name)
+        self._change(
+            f"UPDATE events SET seq = seq + 0 * ?, {_column(name)} = '' WHERE {_column(name)} = ?", name
+        )
 
     def has(self, name: str, *, protected: bool = False) -> bool:
         """Whether an event, or one that is protected, has a file."""
@@ -312,8 +317,8 @@ class EventStore:
 
 def _rows(found: Iterable[tuple[Any, ...]]) -> list[Row]:
     return [
-        Row(_event(word), seq, snapshot, clip, clip_at, bool(protected))
-        for _, seq, _, _, _, word, snapshot, clip, clip_at, protected in found
+        Row(_event(word), seq, snapshot, tuple(json.loads(box)), clip, clip_at, bool(protected))
+        for _, seq, _, _, _, word, snapshot, box, clip, clip_at, protected in found
     ]
 
 
@@ -336,5 +341,5 @@ def _column(name: str) -> str:
 def _forget(database: sqlite3.Connection) -> None:
     """Forgets the oldest events where there are too many of them; their files go by their age."""
     if (over := database.execute("SELECT count(*) FROM events").fetchone()[0] - KEPT) > 0:
-        words = "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE NOT protected AND type = 'end' ORDER BY seq LIMIT ?)"
-        database.execute(words, (over + KEPT // 100,))
+        words = "SELECT id FROM events WHERE NOT protected AND type = 'end' ORDER BY seq LIMIT ?"
+        database.execute(f"DELETE FROM events WHERE id IN ({words})", (over + KEPT // 100,))

@@ -63,6 +63,7 @@ def watch(
     controls: Controls | None = None,
     unseen: Callable[[Frame], None] = lambda frame: None,
     heartbeats: Heartbeats | None = None,
+    veil: Callable[[Scene], Scene] = lambda scene: scene,
 ) -> int:
     """Looks at one frame after another and hands each scene to every sink.
 
@@ -77,6 +78,7 @@ def watch(
         controls: Choose what is detected, and whether; all that the detector finds without any.
         unseen: Gets each frame that is not looked at, while the controls say pause.
         heartbeats: Learn that inference and outputs move; who hangs is silent for longest.
+        veil: Takes from each scene what no sink may have.
 
     Returns:
         How many frames were looked at.
@@ -103,6 +105,7 @@ def watch(
         scene = Scene(frame, _look(frame, detect, controls))
         found = clock()
         inferred()
+        scene = veil(scene)
         for sink in sinks:
             sink.write(scene)
         done = clock()
@@ -118,5 +121,5 @@ def watch(
 def _look(frame: Frame, detect: Detector, controls: Controls | None) -> Detections:
     if controls is None:
         return detect(frame)
-    detect.confidence = controls.choice.confidence  # what is below it is not even decoded
+    detect.confidence = controls.least  # what is below it is not even decoded
     return controls(detect(frame))

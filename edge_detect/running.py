@@ -21,7 +21,9 @@ from edge_detect.meter import Meter
 from edge_detect.newest import Newest
 from edge_detect.outputs import Drawing, Outputs, Screen, open_window, wanted
 from edge_detect.pipeline import frames_of, watch
+from edge_detect.recording import open_kept, refuse_pictures
 from edge_detect.sources import open_source, wants_small
+from edge_detect.veil import Veil
 
 if TYPE_CHECKING:
     from edge_detect.frame import Frame
@@ -47,6 +49,7 @@ def run(
         limit: Frames to look at; 0 for no limit.
     """
     chosen = settings.config
+    refuse_pictures(settings)
     with settings.blame("source.uri"):
         source = open_source(chosen.source.uri)
     heartbeats = Heartbeats()
@@ -59,6 +62,8 @@ def run(
         log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
         asked = stack.enter_context(signals.answered(reloads=bool(settings.documents or supervisors)))
         controls, kept = _controls(settings, model.labels, stack)
+        veil = _veil(settings, controls)
+        kept_events = open_kept(settings, stack, live=source.live)
         with settings.blame("output.outputs"):
             outputs = stack.enter_context(closing(Outputs(chosen.output, drawing, source)))
         screen = stack.enter_context(closing(_screen(chosen.output, drawing, asked.stop.set)))
@@ -69,6 +74,7 @@ def run(
         newest = frames if isinstance(frames, Newest) else None
         for one in page:
             one.facts.newest = newest
+            one.facts.records, one.facts.recorder = kept_events.records, kept_events.recorder
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
@@ -79,17 +85,29 @@ def run(
             stack.callback(supervisor.close)  # before all others: from now on it ends
         onlookers = [*(one.unseen for one in supervisors), *(one.show for one in page)]
         watch(
-            _attentive(frames, asked, reload), detect, [*supervisors, outputs, screen, *page], meter,
+            _attentive(frames, asked, reload), detect,
+            [*supervisors, *kept_events.sinks, outputs, screen, *page], meter,
             stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, heartbeats=heartbeats,
-            unseen=_each(onlookers),
+            unseen=_each(onlookers, veil.unseen), veil=veil,
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
 
 
-def _each(looks: Iterable[Callable[[Frame], None]]) -> Callable[[Frame], None]:
-    """Gives a frame to all of them."""
+def _veil(settings: Settings, controls: Controls) -> Veil:
+    """What keeps private what the settings say; it has to see what the controls leave out."""
+    with settings.blame("privacy.blur"):
+        veil = Veil(settings.config.privacy, controls.labels)
+    controls.witness, controls.floor = veil.see, veil.least
+    return veil
+
+
+def _each(
+    looks: Iterable[Callable[[Frame], None]], hide: Callable[[Frame], Frame]
+) -> Callable[[Frame], None]:
+    """Gives a frame to all of them, as they may see it."""
 
     def look(frame: Frame) -> None:
+        frame = hide(frame)
         for one in looks:
             one(frame)
 
@@ -133,6 +151,7 @@ def _page(
         model.interpreter.runtime,
         uri.public(chosen.source.uri),
         lambda: detect.timing,
+        privacy=chosen.privacy,
     )
     with settings.blame("web.listen"):
         page = Web(chosen.web, controls, facts, heartbeats.expect("web"))
@@ -215,6 +234,7 @@ def examine(settings: Settings) -> None:
     checks: dict[str, Callable[[], object]] = {
         "source.uri": lambda: chosen.source.uri == "auto" or open_source(chosen.source.uri),
         "output.outputs": lambda: wanted(chosen.output),
+        "privacy.no_pictures": lambda: refuse_pictures(settings),
     }
     for key, check in checks.items():
         try:
@@ -230,7 +250,7 @@ def examine(settings: Settings) -> None:
 
 def choice_of(chosen: Config) -> Choice:
     """What the controls begin with."""
-    return Choice(chosen.detect.confidence, chosen.detect.classes)
+    return Choice(chosen.detect.confidence, chosen.detect.classes, zones=chosen.zones)
 
 
 def _controls(settings: Settings, labels: Labels, stack: ExitStack) -> tuple[Controls, Kept | None]:

@@ -52,9 +52,7 @@ class Shelf:
         deleted: Files that had to go, by reason.
     """
 
-    def __init__(
-        self, folder: Path, limits: Limits, gone: Callable[[str], None] = lambda name: None
-    ) -> None:
+    def __init__(self, folder: Path, limits: Limits, gone: Callable[[str], None] = lambda name: None) -> None:
         """Opens the folder, made where it was missing; drafts of a run that died are deleted.
 
         Args:

@@ -48,11 +48,13 @@ class _Shot:
     Attributes:
         name: Of its file.
         score: Of the event when it was taken.
+        box: Where the thing was in it.
         better: A picture with a better score, written when the event is over.
     """
 
     name: str
     score: float
+    box: tuple[float, ...]
     better: bytes = b""
 
 
@@ -236,20 +238,20 @@ class Recorder:
         if picture is None:  # before the first frame
             return
         if event.type == "start" and event.id not in self._shots:
-            self._shots[event.id] = _Shot(self.shelf.name(".jpg"), event.score)
+            self._shots[event.id] = _Shot(self.shelf.name(".jpg"), event.score, event.box)
             self._snapshot(event.id, picture.data)
             self._roll(event.id, picture.time)
         elif (shot := self._shots.get(event.id)) and event.score > shot.score:
-            shot.score, shot.better = event.score, picture.data
+            shot.score, shot.box, shot.better = event.score, event.box, picture.data
         if event.type == "end":
             self._keep_best(event.id)
             self._end(event.id, picture.time)
 
     def _snapshot(self, id: str, data: bytes) -> None:
-        name = self._shots[id].name
-        if self._save(name, data):
+        shot = self._shots[id]
+        if self._save(shot.name, data):
             self.snapshots += 1
-            self._store.add_snapshot(id, name)
+            self._store.add_snapshot(id, shot.name, shot.box)
 
     def _keep_best(self, id: str) -> None:
         if (shot := self._shots.get(id)) and shot.better:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from edge_detect.config import Privacy
 from edge_detect.detector import Timing
 from edge_detect.newest import Newest
+
+if TYPE_CHECKING:
+    from edge_detect.records import Records
+    from edge_detect.sinks.recorder import Recorder
 
 
 @dataclass(slots=True)
@@ -21,6 +27,9 @@ class Facts:
         timing: Of the newest frame.
         newest: Of a live source, as soon as it is opened.
         patience: Seconds that the newest frame, and the newest result, may be old.
+        privacy: What nobody gets to see.
+        records: The events that are kept; None where they are not.
+        recorder: Makes pictures and clips of them; None without.
     """
 
     model: str = ""
@@ -30,3 +39,6 @@ class Facts:
     timing: Callable[[], Timing] = Timing
     newest: Newest | None = None
     patience: float = 10.0
+    privacy: Privacy = field(default_factory=Privacy)
+    records: Records | None = None
+    recorder: Recorder | None = None
