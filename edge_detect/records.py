@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -12,7 +12,10 @@ import numpy as np
 from edge_detect.errors import SinkError
 from edge_detect.event_store import EventStore, Row
 from edge_detect.events import to_json
+from edge_detect.frame import Image
 from edge_detect.shelf import Shelf
+
+SMALL = 192  # pixels across: of a picture in a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,8 @@ class Records:
         """Another number after every change; asks no disk."""
         return self.store.last
 
-    def snapshot(self, id: str, *, drawn: bool = False) -> bytes | None:
-        """The picture of an event as JPEG, with its box where that is asked for; None without."""
+    def snapshot(self, id: str, *, drawn: bool = False, small: bool = False) -> bytes | None:
+        """The picture of an event as JPEG, with its box or small where that is asked for; None without."""
         row = self.store.get(id)
         if row is None or self.shelf is None or not row.snapshot:
             return None
@@ -47,7 +50,7 @@ class Records:
             return None
         with open(handle, "rb") as file:
             data = file.read()
-        return _drawn(data, row.box) if drawn and len(row.box) == 4 else data
+        return _changed(data, row.box if drawn else (), SMALL if small else 0) if drawn or small else data
 
     def clip(self, id: str) -> int | None:
         """A descriptor of the clip of an event, to be closed by who asked; None without."""
@@ -101,17 +104,22 @@ def told(row: Row) -> dict[str, Any]:
     return to_json(event) | {"seq": row.seq, "clip_at": row.clip_at, "protected": row.protected}
 
 
-def _drawn(data: bytes, box: tuple[float, ...]) -> bytes:
-    """The JPEG with a box, x1 y1 x2 y2 in 0..1."""
+def _changed(data: bytes, box: tuple[float, ...], width: int) -> bytes:
+    """The JPEG with a box, x1 y1 x2 y2 in 0..1, if there is one, and of this width unless it is 0."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         return data
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = (round(share * side) for share, side in zip(box, (width, height) * 2, strict=True))
-    line = max(2, round(width / 320))
-    cv2.rectangle(image, (x1, y1), (x2, y2), (0, 0, 0), line + 2)
-    cv2.rectangle(image, (x1, y1), (x2, y2), (80, 220, 80), line)
-    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+    height = image.shape[0]
+    if width and width < image.shape[1]:
+        height = max(1, round(height * width / image.shape[1]))
+        image = cast(Image, cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
+    if len(box) == 4:
+        sides = (image.shape[1], height) * 2
+        x1, y1, x2, y2 = (round(share * side) for share, side in zip(box, sides, strict=True))
+        line = max(2, round(image.shape[1] / 320))
+        cv2.rectangle(image, (x1, y1), (x2, y2), (0, 0, 0), line + 2)
+        cv2.rectangle(image, (x1, y1), (x2, y2), (80, 220, 80), line)
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
 
 
 def size_of(handle: int) -> int:

@@ -40,14 +40,15 @@ class Recorded(Guarded):
 
 
 class SnapshotOf(Recorded):
-    """The picture of an event, with its box where `?overlay=1` asks for it."""
+    """The picture of an event; `?overlay=1` draws its box, `?small=1` is for lists."""
 
     challenge = "Basic"
 
     async def get(self, id: str) -> None:
         self.check_privacy()
         drawn = self.get_query_argument("overlay", "0") in ("1", "yes", "true")
-        data = await self.ask(partial(self.records.snapshot, id, drawn=drawn))
+        small = self.get_query_argument("small", "0") == "1"
+        data = await self.ask(partial(self.records.snapshot, id, drawn=drawn, small=small))
         if data is None:
             raise Refused(404, _MISSING)
         self.set_header("Content-Type", "image/jpeg")

@@ -50,7 +50,7 @@ ROUTES: list[tuple[str, type[guard.Guarded]]] = [
     ("/", pages.Page),
     ("/login", pages.Login),
     ("/logout", pages.Logout),
-    (r"/static/(app\.js|style\.css|favicon\.svg)", pages.Static),
+    (r"/static/(app\.js|events\.js|zones\.js|style\.css|favicon\.svg)", pages.Static),
     ("/ws/live", streams.LiveSocket),
     (r"/stream\.mjpg", streams.Mjpeg),
     (r"/snapshot\.jpg", streams.Snapshot),
