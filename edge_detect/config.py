@@ -129,9 +129,8 @@ class Tracker:
     """Which boxes of different frames are the same thing."""
 
     enabled: bool = _setting(True, "give things numbers and tell their events")
-    low: float = _setting(
-        0.1, "least score of a box that keeps a known thing; it starts none", low=0, high=1, reload="hot"
-    )
+    start: float = _setting(0.4, "least score of a box that may be a new thing", low=0, high=1, reload="hot")
+    low: float = _setting(0.1, "least score of a box that may be a known thing", low=0, high=1, reload="hot")
     overlap: float = _setting(
         0.2,
         "least overlap (IoU) of a box and the place where a thing is expected",

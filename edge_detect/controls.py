@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from edge_detect import zones as places
 from edge_detect.config import Zone
 from edge_detect.detections import Detections
 from edge_detect.errors import ConfigError
@@ -41,8 +43,6 @@ class Controls:
 
     Attributes:
         labels: Names that `classes` may have.
-        witness: Sees all detections, also those that are not wanted.
-        floor: Least score of those that the witness wants to see.
     """
 
     def __init__(
@@ -59,8 +59,6 @@ class Controls:
             ConfigError: A confidence or class that cannot be.
         """
         self.labels = labels
-        self.witness: Callable[[Detections], None] = lambda found: None
-        self.floor = 1.0
         self._changed, self._alone = changed, threading.Lock()
         self._wanted = self._check(choice)
         self._choice = choice
@@ -69,11 +67,6 @@ class Controls:
     def choice(self) -> Choice:
         """What holds now."""
         return self._choice
-
-    @property
-    def least(self) -> float:
-        """Least score of what the detector has to tell of."""
-        return min(self._choice.confidence, self.floor)
 
     def change(
         self,
@@ -102,12 +95,13 @@ class Controls:
 
     def __call__(self, found: Detections) -> Detections:
         """Those of the detections that are wanted."""
-        self.witness(found)
-        wanted, least = self._wanted, self._choice.confidence
-        keep = found.scores >= least
-        if wanted is not None:
-            keep &= np.isin(found.classes, wanted)
+        keep = (found.scores >= self._choice.confidence) & self.of_class(found)
         return found if keep.all() else found.pick(keep)
+
+    def of_class(self, found: Detections) -> npt.NDArray[np.bool_]:
+        """(n,) whether each of the detections is of a class that is wanted."""
+        wanted = self._wanted
+        return np.ones(len(found), bool) if wanted is None else np.isin(found.classes, wanted)
 
     def _check(self, choice: Choice) -> list[int] | None:
         """Numbers of the wanted classes; None for all."""
@@ -127,16 +121,12 @@ class Controls:
         Raises:
             ConfigError: One cannot.
         """
-        names = list(self.labels.names)
-        if len(zones) > MOST_ZONES or len({zone.name for zone in zones}) < len(zones):
-            raise ConfigError(f"zones: expected at most {MOST_ZONES}, each with a name of its own")
+        if len(zones) > MOST_ZONES:
+            raise ConfigError(f"zones: expected at most {MOST_ZONES}, got {len(zones)}")
         for zone in zones:
             if not (zone.name.strip() and zone.name.isprintable() and len(zone.name) <= 40):
                 raise ConfigError("zones: expected a name of 1 to 40 letters")
-            least = 2 if zone.kind == "line" else 3
-            if not least <= len(zone.points) <= MOST_POINTS:
-                raise ConfigError(f"zone '{zone.name}': expected {least} to {MOST_POINTS} points")
-            for name in zone.classes:
-                if name not in names:
-                    raise ConfigError(f"zone '{zone.name}': unknown class '{name}'{suggest(name, names)}")
+            if len(zone.points) > MOST_POINTS:
+                raise ConfigError(f"zone '{zone.name}': expected at most {MOST_POINTS} points")
+        places.check(zones, self.labels.names)
         return tuple(zones)

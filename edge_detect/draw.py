@@ -61,11 +61,18 @@ def annotate(scene: Scene, labels: Labels, width: int = 0) -> Image:
     found = scene.detections
     tints = [colour(class_id) for class_id in found.classes.tolist()]
     boxes = [_inside(box, image) for box in (found.boxes * scale).tolist()]
+    for track in scene.tracks:
+        if track.misses:  # not found at the last look, and waited for
+            box = _inside([side * scale for side in track.box], image)
+            _draw_box(image, box, colour(track.class_id), dashed=True)
     for box, tint in reversed(list(zip(boxes, tints, strict=True))):  # the best on top
-        _draw_box(image, box, tint)
+        _draw_box(image, box, tint, dashed=not scene.looked)
+    numbers = scene.numbers or (0,) * len(found)
     tags: list[_Tag] = []
-    for box, score, class_id in zip(boxes, found.scores.tolist(), found.classes.tolist(), strict=True):
-        tags.append(_Tag.at(box, f"{labels[class_id]} {score:.0%}", image, tags))
+    rows = zip(boxes, found.scores.tolist(), found.classes.tolist(), numbers, strict=True)
+    for box, score, class_id, number in rows:
+        text = f"{labels[class_id]} {score:.0%}" + (f" #{number}" if number else "")
+        tags.append(_Tag.at(box, text, image, tags))
     for tag, tint in reversed(list(zip(tags, tints, strict=True))):
         tag.draw(image, tint)
     return image
@@ -77,10 +84,25 @@ def _inside(box: list[float], image: Image) -> Box:
     return x1, y1, min(x2, width - 1), min(y2, height - 1)
 
 
-def _draw_box(image: Image, box: Box, tint: Colour) -> None:
+def _draw_box(image: Image, box: Box, tint: Colour, *, dashed: bool = False) -> None:
     line = max(2, round(image.shape[1] / 320))
+    if dashed:
+        _draw_dashes(image, box, tint, line)
+        return
     cv2.rectangle(image, box[:2], box[2:], (0, 0, 0), line + 2)
     cv2.rectangle(image, box[:2], box[2:], tint, line)
+
+
+def _draw_dashes(image: Image, box: Box, tint: Colour, line: int) -> None:
+    """A box that is expected and was not seen."""
+    x1, y1, x2, y2 = box
+    step = 6 * line
+    for x in range(x1, x2, step):
+        for y in (y1, y2):
+            cv2.line(image, (x, y), (min(x + step // 2, x2), y), tint, line)
+    for y in range(y1, y2, step):
+        for x in (x1, x2):
+            cv2.line(image, (x, y), (x, min(y + step // 2, y2)), tint, line)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ FLAGS = {
     "output.json": "--json",
     "output.snapshots": "--snapshots",
     "web.listen": "--web",
+    "events.file": "--events",
     "log.every": "--log-every",
     "log.stats": "--stats",
     "log.format": "--log-format",
@@ -90,6 +91,8 @@ class Settings:
                 raise
             from edge_detect import schema
 
+            if "." not in key:
+                raise SettingsError(f"{origin}: {key}: {error}") from error
             setting = schema.find(key)
             said = setting.mistake(origin, setting.of(self.config), str(error))
             raise SettingsError(said) from error

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from edge_detect import config
 from edge_detect.errors import ConfigError, DependencyError, SinkError
+from edge_detect.events import Event
 from edge_detect.lazy import load
-from edge_detect.sinks import TYPES, Sink, kind_of
+from edge_detect.sinks import TYPES, Sink, kind_of, tell
 
 if TYPE_CHECKING:
     from edge_detect.draw import Annotator
@@ -99,6 +100,14 @@ class Outputs:
         """
         for sink in self._sinks.values():
             sink.write(scene)
+
+    def tell(self, events: tuple[Event, ...]) -> None:
+        """Hands events for which there is no frame to those that listen.
+
+        Raises:
+            SinkError: One cannot write them.
+        """
+        tell(self._sinks.values(), events)
 
     def close(self) -> None:
         """Closes all of them, the last that fails speaks; safe to call twice."""

@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import cast
 
 from edge_detect.controls import Controls
 from edge_detect.detections import Detections
-from edge_detect.detector import Detector
+from edge_detect.detector import Detector, Timing
+from edge_detect.following import Following
 from edge_detect.frame import Frame
 from edge_detect.heartbeats import Heartbeats
 from edge_detect.meter import Meter
 from edge_detect.newest import Newest
 from edge_detect.scene import Scene
-from edge_detect.sinks import Sink
+from edge_detect.sinks import Sink, tell
 from edge_detect.sources import Source
+from edge_detect.veil import Veil
 
 
 @contextmanager
@@ -63,7 +65,8 @@ def watch(
     controls: Controls | None = None,
     unseen: Callable[[Frame], None] = lambda frame: None,
     heartbeats: Heartbeats | None = None,
-    veil: Callable[[Scene], Scene] = lambda scene: scene,
+    following: Following | None = None,
+    veil: Veil | None = None,
 ) -> int:
     """Looks at one frame after another and hands each scene to every sink.
 
@@ -78,31 +81,57 @@ def watch(
         controls: Choose what is detected, and whether; all that the detector finds without any.
         unseen: Gets each frame that is not looked at, while the controls say pause.
         heartbeats: Learn that inference and outputs move; who hangs is silent for longest.
+        following: Makes things and events of what is found, and may let the net rest.
         veil: Takes from each scene what no sink may have.
 
     Returns:
         How many frames were looked at.
     """
-    clock, count = time.perf_counter, 0
     sinks = tuple(sinks)
-    heartbeats = heartbeats or Heartbeats()
+    with ExitStack() as end:
+        if following:
+            tell(sinks, following.begin())
+            end.callback(lambda: tell(sinks, following.close()))
+        return _watch(
+            frames, detect, sinks, meter, stop, limit, idle, controls, unseen, heartbeats or Heartbeats(),
+            following, veil or Veil(),
+        )  # fmt: skip
+
+
+def _watch(
+    frames: Iterable[Frame | None],
+    detect: Detector,
+    sinks: tuple[Sink, ...],
+    meter: Meter,
+    stop: threading.Event,
+    limit: int,
+    idle: Callable[[], None],
+    controls: Controls | None,
+    unseen: Callable[[Frame], None],
+    heartbeats: Heartbeats,
+    following: Following | None,
+    veil: Veil,
+) -> int:
+    clock, count = time.perf_counter, 0
     inferred, put_out = heartbeats.expect("inference"), heartbeats.expect("outputs")
     asked = clock()
     for frame in frames:
         if stop.is_set():
             break
         if frame is None or (controls and controls.choice.paused):
+            if following:
+                tell(sinks, following.wait(paused=frame is not None))
             if frame is None:
                 idle()
             else:
-                unseen(frame)
+                unseen(veil.unseen(frame))
                 asked = clock()
             meter.tick()
             inferred()
             put_out()
             continue
         got = clock()
-        scene = Scene(frame, _look(frame, detect, controls))
+        scene = _scene(frame, detect, controls, following, veil)
         found = clock()
         inferred()
         scene = veil(scene)
@@ -118,8 +147,21 @@ def watch(
     return count
 
 
-def _look(frame: Frame, detect: Detector, controls: Controls | None) -> Detections:
-    if controls is None:
-        return detect(frame)
-    detect.confidence = controls.least  # what is below it is not even decoded
-    return controls(detect(frame))
+def _scene(
+    frame: Frame, detect: Detector, controls: Controls | None, following: Following | None, veil: Veil
+) -> Scene:
+    least = controls.choice.confidence if controls else detect.confidence
+    if following is None:
+        found = _look(frame, detect, least, veil)
+        return Scene(frame, controls(found) if controls else found)
+    if not following.wants(frame):
+        detect.timing = Timing()
+        return following.scene(frame, None, controls)
+    return following.scene(frame, _look(frame, detect, min(least, following.least), veil), controls)
+
+
+def _look(frame: Frame, detect: Detector, least: float, veil: Veil) -> Detections:
+    detect.confidence = min(least, veil.least)  # what is below it is not even decoded
+    found = detect(frame)
+    veil.see(found)  # all of it, also what a person does not want to be told of
+    return found if detect.confidence == least else found.pick(found.scores >= least)

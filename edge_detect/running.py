@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
-from edge_detect import config, logs, signals, uri
+from edge_detect import config, durable, logs, places, rules, signals, uri, zones
 from edge_detect.config import Config
 from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
-from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
+from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing, SinkError
+from edge_detect.following import Clocks, Following
 from edge_detect.heartbeats import Heartbeats
+from edge_detect.journal import Journal
 from edge_detect.layers import Settings
 from edge_detect.meter import Meter
+from edge_detect.motion import Gate
 from edge_detect.newest import Newest
 from edge_detect.outputs import Drawing, Outputs, Screen, open_window, wanted
 from edge_detect.pipeline import frames_of, watch
-from edge_detect.recording import open_kept, refuse_pictures
+from edge_detect.recording import open_kept, refuse_pictures, store_path
+from edge_detect.rules import Origin
 from edge_detect.sources import open_source, wants_small
 from edge_detect.veil import Veil
 
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
     from edge_detect.frame import Frame
     from edge_detect.labels import Labels
     from edge_detect.model import Model
+    from edge_detect.sinks import Sink
     from edge_detect.sources import Source
     from edge_detect.state import Kept
     from edge_detect.supervisor import Supervisor
@@ -62,7 +70,7 @@ def run(
         log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
         asked = stack.enter_context(signals.answered(reloads=bool(settings.documents or supervisors)))
         controls, kept = _controls(settings, model.labels, stack)
-        veil = _veil(settings, controls)
+        veil = _veil(settings, model.labels)
         kept_events = open_kept(settings, stack, live=source.live)
         with settings.blame("output.outputs"):
             outputs = stack.enter_context(closing(Outputs(chosen.output, drawing, source)))
@@ -72,42 +80,40 @@ def run(
             _frames(source, chosen.source, detect, heartbeats, replaceable=bool(supervisors))
         )
         newest = frames if isinstance(frames, Newest) else None
+        listeners = _event_lines(chosen.events, stack)
+        following = _following(settings, detect, source, newest, controls, stack)
         for one in page:
             one.facts.newest = newest
             one.facts.records, one.facts.recorder = kept_events.records, kept_events.recorder
+            one.facts.counts = following.counts if following else dict
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
         settings.keep()  # all that they name is there
-        reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept)
+        reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept, following)
         for supervisor in supervisors:
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
         onlookers = [*(one.unseen for one in supervisors), *(one.show for one in page)]
         watch(
             _attentive(frames, asked, reload), detect,
-            [*supervisors, *kept_events.sinks, outputs, screen, *page], meter,
-            stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, heartbeats=heartbeats,
-            unseen=_each(onlookers, veil.unseen), veil=veil,
+            [*supervisors, *listeners, *kept_events.sinks, outputs, screen, *page],
+            meter, stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, heartbeats=heartbeats,
+            unseen=_each(onlookers), following=following, veil=veil,
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
 
 
-def _veil(settings: Settings, controls: Controls) -> Veil:
-    """What keeps private what the settings say; it has to see what the controls leave out."""
+def _veil(settings: Settings, labels: Labels) -> Veil:
+    """What keeps private what the settings say."""
     with settings.blame("privacy.blur"):
-        veil = Veil(settings.config.privacy, controls.labels)
-    controls.witness, controls.floor = veil.see, veil.least
-    return veil
+        return Veil(settings.config.privacy, labels)
 
 
-def _each(
-    looks: Iterable[Callable[[Frame], None]], hide: Callable[[Frame], Frame]
-) -> Callable[[Frame], None]:
-    """Gives a frame to all of them, as they may see it."""
+def _each(looks: Iterable[Callable[[Frame], None]]) -> Callable[[Frame], None]:
+    """Gives a frame to all of them."""
 
     def look(frame: Frame) -> None:
-        frame = hide(frame)
         for one in looks:
             one(frame)
 
@@ -158,6 +164,58 @@ def _page(
     return [stack.enter_context(closing(page))]
 
 
+def _event_lines(chosen: config.Events, stack: ExitStack) -> list[Sink]:
+    """The file of events, where the settings name one."""
+    if not chosen.file:
+        return []
+    from edge_detect.sinks.event_lines import EventLines
+
+    return [stack.enter_context(closing(EventLines(chosen.file)))]
+
+
+def _following(
+    settings: Settings,
+    detect: Detector,
+    source: Source,
+    newest: Newest | None,
+    controls: Controls,
+    stack: ExitStack,
+) -> Following | None:
+    """What makes things and events of boxes; pictures that have no time are looked at one by one."""
+    from edge_detect.sources.pictures import Pictures
+
+    chosen, file = settings.config, detect.model.file
+    if not chosen.tracker.enabled or isinstance(source, Pictures):
+        return None
+    journal = _journal(chosen, stack) if source.live else None
+    public = uri.public(chosen.source.uri)
+    origin = Origin(public, socket.gethostname(), file.path.name, file.sha256[:12])
+    labels = detect.model.labels.names
+    with settings.blame("zones"):
+        zones.check(chosen.zones, labels)
+    with settings.blame("motion.masks"):
+        Gate(chosen.motion)
+    return Following(
+        chosen, labels, origin, Clocks(source.live), token=secrets.token_hex(3),
+        lost=lambda: newest is not None and newest.lost, journal=journal,
+        zones=lambda: controls.choice.zones,
+    )  # fmt: skip
+
+
+def _journal(chosen: Config, stack: ExitStack) -> Journal | None:
+    """What keeps counts and open events, where somebody is told of them; one for each camera."""
+    if not (chosen.events.file or chosen.web.listen or chosen.zones or store_path(chosen)):
+        return None
+    path = places.state_folder() / f"events-{crc32(chosen.source.uri.encode()):08x}.journal"
+    try:
+        durable.make_folder(path.parent)
+        stack.enter_context(durable.locked(path.with_suffix(".lock")))
+    except SinkError as error:
+        log.warning("counts and open events are not kept for the next start: %s", error)
+        return None
+    return Journal(path)
+
+
 class Reload:
     """Reads the settings again and changes what can be changed in a run: all of it, or nothing.
 
@@ -175,11 +233,13 @@ class Reload:
         outputs: Outputs,
         meter: Meter,
         kept: Kept | None = None,
+        following: Following | None = None,
     ) -> None:
         self.settings = settings
         self.done = self.refused = 0
         self._again, self._kept = again, kept
         self._controls, self._outputs, self._meter = controls, outputs, meter
+        self._following = following
 
     def __call__(self) -> None:
         """Does so, and tells what has changed, what needs a restart, and all mistakes."""
@@ -198,18 +258,23 @@ class Reload:
         old = self.settings.config
         changed = [one for one in schema.settings() if one.of(new.config) != one.of(old)]
         hot = {one.key: one.of(new.config) for one in changed if one.reload == "hot"}
+        if new.config.zones != old.zones:
+            hot["zones"] = new.config.zones
         then = config.change(old, hot)
         examine(new)
         with new.blame("detect.classes"):
             Controls(choice_of(then), self._controls.labels)  # refuses what cannot be
         with new.blame("output.outputs"):
             exchange = self._outputs.prepare(then.output)
+        if self._following:
+            self._following.change(then)
         exchange()
         self._choose(then, hot)
         self._meter.every = logs.interval(then.log.every)
         self.settings = replace(new, config=then)
         new.keep()
         told = [f"{one.key} = {one.show(one.of(new.config))}" for one in changed if one.key in hot]
+        told += [f"zones: {', '.join(zone.name for zone in then.zones) or 'none'}"] * ("zones" in hot)
         log.info("settings read again: %s", ", ".join(told) or "nothing to change")
         if waiting := [one.key for one in changed if one.key not in hot]:
             log.warning("settings that need a restart: %s", ", ".join(waiting))
@@ -235,6 +300,9 @@ def examine(settings: Settings) -> None:
         "source.uri": lambda: chosen.source.uri == "auto" or open_source(chosen.source.uri),
         "output.outputs": lambda: wanted(chosen.output),
         "privacy.no_pictures": lambda: refuse_pictures(settings),
+        "zones": lambda: zones.check(chosen.zones),
+        "events": lambda: rules.check(chosen.events, (), None),
+        "motion.masks": lambda: [zones.polygon(text) for text in chosen.motion.masks],
     }
     for key, check in checks.items():
         try:

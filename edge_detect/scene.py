@@ -19,6 +19,7 @@ class Scene:
         detections: What is in it.
         events: What began, changed or ended with it.
         tracks: The things that are known, those of the detections among them; () without a tracker.
+        numbers: Of each detection, the `Track.id` of its thing, 0 for none; () without a tracker.
         looked: Whether the net looked at the frame; where it rested, the detections are those
             that are expected.
     """
@@ -27,4 +28,5 @@ class Scene:
     detections: Detections
     events: tuple[Event, ...] = ()
     tracks: tuple[Track, ...] = ()
+    numbers: tuple[int, ...] = ()
     looked: bool = True

@@ -39,14 +39,17 @@ class Veil:
     """
 
     def __init__(
-        self, settings: config.Privacy, labels: Labels, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: config.Privacy | None = None,
+        labels: Labels | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Hides what the settings say.
+        """Hides what the settings say; nothing without.
 
         Raises:
             ConfigError: A class that the model does not know.
         """
-        names = list(labels.names)
+        settings, names = settings or config.Privacy(), list(labels.names if labels else ())
         for name in settings.blur:
             if name not in names:
                 raise ConfigError(f"blur: unknown class '{name}'{suggest(name, names)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -10,6 +12,7 @@ from edge_detect.events import Event
 from edge_detect.scene import Scene
 
 TYPES = {
+    "events": "edge_detect.sinks.event_lines:EventLines",
     "json": "edge_detect.sinks.json_lines:JsonLines",
     "pictures": "edge_detect.sinks.pictures:Pictures",
     "snapshots": "edge_detect.sinks.pictures:Snapshots",
@@ -47,6 +50,18 @@ class Listener(Protocol):
         Raises:
             SinkError: They cannot be written; the run ends.
         """
+
+
+def tell(sinks: Iterable[Sink], events: tuple[Event, ...]) -> None:
+    """Tells those of the sinks that listen of events for which there is no frame.
+
+    Raises:
+        SinkError: One cannot write them; the others have got them.
+    """
+    with ExitStack() as all_of_them:
+        for sink in sinks if events else ():
+            if isinstance(sink, Listener):
+                all_of_them.callback(sink.tell, events)
 
 
 def is_folder(output: str) -> bool:

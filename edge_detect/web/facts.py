@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_detect.config import Privacy
 from edge_detect.detector import Timing
@@ -26,6 +26,7 @@ class Facts:
         source: For people, without its password.
         timing: Of the newest frame.
         newest: Of a live source, as soon as it is opened.
+        counts: Who is here, in which zone, and who has crossed which line; as JSON has it.
         patience: Seconds that the newest frame, and the newest result, may be old.
         privacy: What nobody gets to see.
         records: The events that are kept; None where they are not.
@@ -38,6 +39,7 @@ class Facts:
     source: str = ""
     timing: Callable[[], Timing] = Timing
     newest: Newest | None = None
+    counts: Callable[[], dict[str, Any]] = dict
     patience: float = 10.0
     privacy: Privacy = field(default_factory=Privacy)
     records: Records | None = None

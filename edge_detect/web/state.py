@@ -100,6 +100,7 @@ class State:
             "recording": facts.recorder is not None,
             "kept": facts.records is not None,
             "stats": self.stats,
+            "counts": facts.counts(),
         }
 
     def frame_age(self) -> float:
