@@ -12,8 +12,10 @@ from edge_detect import config
 from edge_detect.config import Config
 from edge_detect.errors import ConfigError
 from edge_detect.outputs import wanted
+from edge_detect.veil import Veil
 
 if TYPE_CHECKING:
+    from edge_detect.labels import Labels
     from edge_detect.layers import Settings
     from edge_detect.records import Records
     from edge_detect.sinks import Sink
@@ -63,6 +65,16 @@ def open_kept(settings: Settings, stack: ExitStack, *, live: bool) -> Kept:
     shelf = stack.enter_context(closing(Shelf(Path(chosen.recorder.folder), limits, store.lose)))
     recorder = stack.enter_context(closing(Recorder(chosen.recorder, shelf, store, live=live)))
     return Kept((store, recorder), Records(store, shelf), recorder)
+
+
+def open_veil(settings: Settings, labels: Labels) -> Veil:
+    """What keeps private what the settings say.
+
+    Raises:
+        ConfigError: A class that the model does not know.
+    """
+    with settings.blame("privacy.blur"):
+        return Veil(settings.config.privacy, labels)
 
 
 def store_path(chosen: Config) -> Path | None:

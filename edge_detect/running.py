@@ -7,7 +7,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,10 @@ from edge_detect.meter import Meter
 from edge_detect.motion import Gate
 from edge_detect.newest import Newest
 from edge_detect.outputs import Drawing, Outputs, Screen, open_window, wanted
-from edge_detect.pipeline import frames_of, watch
-from edge_detect.recording import open_kept, refuse_pictures, store_path
+from edge_detect.pipeline import attentive, fit_small_stream, frames_of, watch
+from edge_detect.recording import open_kept, open_veil, refuse_pictures, store_path
 from edge_detect.rules import Origin
-from edge_detect.sources import open_source, wants_small
-from edge_detect.veil import Veil
+from edge_detect.sources import open_source
 
 if TYPE_CHECKING:
     from edge_detect.frame import Frame
@@ -70,7 +69,7 @@ def run(
         log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
         asked = stack.enter_context(signals.answered(reloads=bool(settings.documents or supervisors)))
         controls, kept = _controls(settings, model.labels, stack)
-        veil = _veil(settings, model.labels)
+        veil = open_veil(settings, model.labels)
         kept_events = open_kept(settings, stack, live=source.live)
         with settings.blame("output.outputs"):
             outputs = stack.enter_context(closing(Outputs(chosen.output, drawing, source)))
@@ -96,18 +95,12 @@ def run(
             stack.callback(supervisor.close)  # before all others: from now on it ends
         onlookers = [*(one.unseen for one in supervisors), *(one.show for one in page)]
         watch(
-            _attentive(frames, asked, reload), detect,
+            attentive(frames, asked, reload), detect,
             [*supervisors, *listeners, *kept_events.sinks, outputs, screen, *page],
             meter, stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, heartbeats=heartbeats,
             unseen=_each(onlookers), following=following, veil=veil,
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
-
-
-def _veil(settings: Settings, labels: Labels) -> Veil:
-    """What keeps private what the settings say."""
-    with settings.blame("privacy.blur"):
-        return Veil(settings.config.privacy, labels)
 
 
 def _each(looks: Iterable[Callable[[Frame], None]]) -> Callable[[Frame], None]:
@@ -346,25 +339,3 @@ def _supervisors(heartbeats: Heartbeats, stack: ExitStack) -> list[Supervisor]:
     from edge_detect.supervisor import find
 
     return [stack.enter_context(closing(one)) for one in find(heartbeats)]
-
-
-def _attentive(
-    frames: Iterable[Frame | None], asked: signals.Asked, reload: Callable[[], None]
-) -> Iterator[Frame | None]:
-    """The frames; between two of them the settings are read again when that was asked for."""
-    for frame in frames:
-        if asked.reload.is_set():
-            asked.reload.clear()
-            reload()
-        yield frame
-
-
-def fit_small_stream(source: Source, detect: Detector) -> None:
-    """Asks a camera that can for a small picture of just the size that the model looks at."""
-    if wants_small(source):
-        size = (source.width, source.height)
-        if source.rotation % 180:  # the camera makes both pictures before they are turned
-            height, width = detect.inner_size(size[::-1])
-        else:
-            width, height = detect.inner_size(size)
-        source.small_width, source.small_height = width // 2 * 2, height // 2 * 2

@@ -46,16 +46,16 @@ class _Shot:
     """The picture of an event that is not over.
 
     Attributes:
-        name: Of its file.
-        score: Of the event when it was taken.
+        score: Of the event when the best picture so far was taken.
         box: Where the thing was in it.
+        name: Of its file; empty where the disk did not take it.
         better: A picture with a better score, written when the event is over.
     """
 
-    name: str
     score: float
     box: tuple[float, ...]
-    better: bytes = b""
+    name: str = ""
+    better: Picture | None = None
 
 
 @dataclass(slots=True)
@@ -118,6 +118,7 @@ class Recorder:
         self._words: queue.Queue[tuple[Picture | None, tuple[Event, ...]]] = queue.Queue(WORDS)
         self._due = float("-inf")
         self._shots: dict[str, _Shot] = {}
+        self._last = (-1, "")  # number of the picture that was written last, and its file
         self._film: _Film | None = None
         self._tidied = float("-inf")
         self._complain = Minutely(log.warning)
@@ -211,11 +212,13 @@ class Recorder:
         return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self._settings.quality])[1].tobytes()
 
     def _record(self) -> None:
-        """Follows the events, and the clip while there is one."""
+        """Follows the events, and the clip while there is one; what is said comes before the clip."""
         while True:
             done = self._done.is_set()  # before the look: nothing comes after it
+            while self._listen():
+                pass
             more = self._shoot()
-            if not self._listen(0.0 if more else 0.1) and done and not more:
+            if not more and not self._listen(0.1) and done:
                 break
             self._tidy()
         for id in list(self._shots):
@@ -224,7 +227,7 @@ class Recorder:
 
     # ---- events
 
-    def _listen(self, wait: float) -> bool:
+    def _listen(self, wait: float = 0.0) -> bool:
         """Hears the next words; whether there were some."""
         try:
             picture, events = self._words.get(timeout=wait) if wait else self._words.get_nowait()
@@ -238,20 +241,29 @@ class Recorder:
         if picture is None:  # before the first frame
             return
         if event.type == "start" and event.id not in self._shots:
-            self._shots[event.id] = _Shot(self.shelf.name(".jpg"), event.score, event.box)
-            self._snapshot(event.id, picture.data)
+            self._shots[event.id] = _Shot(event.score, event.box)
+            self._snapshot(event.id, picture)
             self._roll(event.id, picture.time)
         elif (shot := self._shots.get(event.id)) and event.score > shot.score:
-            shot.score, shot.box, shot.better = event.score, event.box, picture.data
+            shot.score, shot.box, shot.better = event.score, event.box, picture
         if event.type == "end":
             self._keep_best(event.id)
             self._end(event.id, picture.time)
 
-    def _snapshot(self, id: str, data: bytes) -> None:
+    def _snapshot(self, id: str, picture: Picture) -> None:
+        """Gives an event its picture; events of one picture have one file."""
         shot = self._shots[id]
-        if self._save(shot.name, data):
+        number, name = self._last
+        if number != picture.number:
+            name = self.shelf.name(".jpg")
+            if not self._save(name, picture.data):
+                return
             self.snapshots += 1
-            self._store.add_snapshot(id, shot.name, shot.box)
+            self._last = picture.number, name
+        before, shot.name = shot.name, name
+        self._store.add_snapshot(id, name, shot.box)
+        if before and not self._store.has(before):
+            self.shelf.delete(before)
 
     def _keep_best(self, id: str) -> None:
         if (shot := self._shots.get(id)) and shot.better:
