@@ -78,6 +78,10 @@ class _Film:
     events: dict[str, float] = field(default_factory=dict)
     open: set[str] = field(default_factory=set)
 
+    def end(self, longest: float) -> float:
+        """Time of the last picture, as far as it is known."""
+        return min(self.until, self.begun + longest)
+
 
 class Recorder:
     """Records events; the loop never waits for it.
@@ -294,6 +298,9 @@ class Recorder:
         """An event has begun: it gets into the clip, a new one where none is being made."""
         if self._clip is None:
             return
+        while self._film and now > self._film.end(self._settings.longest):
+            if not self._shoot() and self._film:  # a clip that was over before, and we were behind
+                self._cut()
         if self._film is None:
             first = self.ring.since(now - self._settings.before)
             begun = next((picture.time for picture in self.ring.take(first, 1)), now)
@@ -313,7 +320,7 @@ class Recorder:
         """Puts what has come into the clip, and ends it when it is time; whether there may be more."""
         if (film := self._film) is None:
             return False
-        end = min(film.until, film.begun + self._settings.longest)
+        end = film.end(self._settings.longest)
         pictures = self.ring.take(film.next, BURST)
         for picture in pictures:
             if picture.time > end:
