@@ -21,7 +21,9 @@ Open = Callable[..., EventStore]
 def opened(tmp_path: Path) -> Iterator[Open]:
     """Opens the store of this test, as often as wanted."""
     with ExitStack() as stack:
-        yield lambda every=60.0: stack.enter_context(closing(EventStore(tmp_path / "kept/events.db", every=every)))
+        yield lambda every=60.0: stack.enter_context(
+            closing(EventStore(tmp_path / "kept/events.db", every=every))
+        )
 
 
 def ids(store: EventStore, **more: object) -> list[str]:
@@ -88,8 +90,12 @@ def test_what_a_run_left_open_has_an_end(opened: Open) -> None:
     assert opened().closed == ()
 
 
-@pytest.mark.parametrize("damage", ["empty", "zeros", "text", "half", "middle", "another version", "a folder's worth"])
-def test_a_store_that_cannot_be_read_is_set_aside(opened: Open, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "damage", ["empty", "zeros", "text", "half", "middle", "another version", "a folder's worth"]
+)
+def test_a_store_that_cannot_be_read_is_set_aside(
+    opened: Open, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     store = opened()
     store.tell([event(str(number), type="end") for number in range(500)])
     store.close()
@@ -138,7 +144,9 @@ def test_the_loop_does_not_wait_for_the_disk(opened: Open) -> None:
     assert ids(store) == ["a"]
 
 
-def test_events_wait_for_a_disk_that_does_not_take_them(opened: Open, caplog: pytest.LogCaptureFixture) -> None:
+def test_events_wait_for_a_disk_that_does_not_take_them(
+    opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
     store = opened()
     store.tell([event("a")])
     store.commit()
@@ -166,7 +174,9 @@ def test_so_many_wait_and_no_more(opened: Open, monkeypatch: pytest.MonkeyPatch)
     assert (len(ids(store)), store.dropped) == (5, 4)
 
 
-def test_the_oldest_are_forgotten_and_the_protected_stay(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_are_forgotten_and_the_protected_stay(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(event_store, "KEPT", 100)
     store = opened()
     store.tell([event(f"{number:03}", type="end") for number in range(120)])

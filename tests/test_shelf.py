@@ -93,7 +93,9 @@ def test_with_nothing_to_delete_it_says_so_and_writes_nothing(opened: Open, fold
     for number in range(5):
         shelf.protect(OLD.format(number), True)
 
-    with pytest.raises(SinkError, match="rec: the recordings may not be larger, and nothing is left to delete"):
+    with pytest.raises(
+        SinkError, match="rec: the recordings may not be larger, and nothing is left to delete"
+    ):
         shelf.write(shelf.name(".jpg"), b"x")
     assert len(left(folder)) == 5
 
@@ -112,7 +114,9 @@ def test_so_much_of_the_disk_stays_free(opened: Open, folder: Path, monkeypatch:
     assert left(folder) == [OLD.format(3), OLD.format(4)]
 
 
-def test_a_small_disk_keeps_a_quarter_of_itself(opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_disk_keeps_a_quarter_of_itself(
+    opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     values = [1] * 11
     values[2], values[4] = 10_000, 2_600
     monkeypatch.setattr(os, "fstatvfs", lambda handle: os.statvfs_result(values))
@@ -131,7 +135,9 @@ def test_what_is_too_old_goes(opened: Open, folder: Path) -> None:
     assert shelf.deleted == {"age": 4}
 
 
-def test_a_clock_that_was_set_deletes_nothing(opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_was_set_deletes_nothing(
+    opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shelf, real = opened(Limits(days=3650)), time.time
     monkeypatch.setattr(time, "time", lambda: real() + 30 * 365 * 86_400)
     shelf.make_room()
@@ -172,7 +178,9 @@ def test_a_link_is_neither_followed_nor_deleted(opened: Open, folder: Path, tmp_
     assert secret.stat().st_mode & 0o200
 
 
-def test_a_folder_that_is_exchanged_for_a_link_leads_nowhere_else(opened: Open, folder: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_exchanged_for_a_link_leads_nowhere_else(
+    opened: Open, folder: Path, tmp_path: Path
+) -> None:
     shelf = opened()
     other = tmp_path / "other"
     other.mkdir()
@@ -187,7 +195,17 @@ def test_a_folder_that_is_exchanged_for_a_link_leads_nowhere_else(opened: Open, 
 
 
 @pytest.mark.parametrize(
-    "name", ["../secret", "/etc/passwd", ".lock", "", "events.db", "20260101T000000.000Z-000000.jpg\0", "..", "a/b.jpg"]
+    "name",
+    [
+        "../secret",
+        "/etc/passwd",
+        ".lock",
+        "",
+        "events.db",
+        "20260101T000000.000Z-000000.jpg\0",
+        "..",
+        "a/b.jpg",
+    ],
 )
 def test_a_name_that_is_not_ours_opens_and_deletes_nothing(opened: Open, folder: Path, name: str) -> None:
     shelf = opened()

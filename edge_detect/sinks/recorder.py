@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 
@@ -176,6 +176,7 @@ class Recorder:
         """Finishes the clip that is being made; safe to call twice."""
         if not self._closed:
             self._closed = True
+            _wake(self._frames)
             for thread in self._threads:
                 thread.join(10)
             self.shelf.close()
@@ -193,12 +194,10 @@ class Recorder:
 
     def _encode(self) -> None:
         """Encodes the frames that wait."""
-        while True:
+        while not (self._closed and self._frames.empty()):
             try:
                 frame, events = self._frames.get(timeout=0.2)
             except queue.Empty:
-                if self._closed:
-                    break
                 continue
             picture = self.ring.append(frame.time, self._jpeg(frame.image)) if frame else self.ring.newest
             if events:
@@ -207,6 +206,7 @@ class Recorder:
                 except queue.Full:
                     self.failed += len(events)
         self._done.set()
+        _wake(self._words)
 
     def _jpeg(self, image: Image) -> bytes:
         height, width = image.shape[:2]
@@ -350,3 +350,9 @@ class Recorder:
             self.clips += 1
             for id, at in film.events.items():
                 self._store.add_clip(id, name, round(max(0.0, at - film.begun), 2))
+
+
+def _wake(waiting: queue.Queue[Any]) -> None:
+    """Lets who waits for a queue look at what has changed; one that is full is looked at anyway."""
+    with contextlib.suppress(queue.Full):
+        waiting.put_nowait((None, ()))

@@ -36,7 +36,9 @@ class Desk:
     shelf: Shelf
     recorder: Recorder
 
-    def play(self, seconds: float, *words: tuple[float, Event], start: float = 0.0, fps: float = 10.0) -> None:
+    def play(
+        self, seconds: float, *words: tuple[float, Event], start: float = 0.0, fps: float = 10.0
+    ) -> None:
         """Shows frames that grow brighter, with these events at their times."""
         waiting = sorted(words, key=lambda word: word[0])
         for number in range(round(seconds * fps)):
@@ -97,7 +99,9 @@ def test_an_event_has_a_picture_and_a_clip_with_before_and_after(desk: Callable[
 
     assert one.brightness(row) == 80
     assert clip[0][0] == 0.0
-    assert clip[-1][0] == pytest.approx(2.5, abs=0.11)  # a second before, one of the event, half a second after
+    assert clip[-1][0] == pytest.approx(
+        2.5, abs=0.11
+    )  # a second before, one of the event, half a second after
     assert row.clip_at == pytest.approx(1.0, abs=0.11)
     assert clip[10][1] == pytest.approx(80, abs=6)  # the event's own picture is where it should be
     assert one.files() == sorted([row.snapshot, row.clip])
@@ -241,7 +245,9 @@ def test_a_full_disk_stops_nothing_and_is_told_once_a_minute(
     assert told == ["not recorded: rec: cannot write: No space left on device"]
 
 
-def test_more_words_than_can_wait_are_counted(desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_words_than_can_wait_are_counted(
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "WORDS", 3)
     one = desk(live=True)
     real = one.recorder._jpeg
