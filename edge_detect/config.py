@@ -235,7 +235,7 @@ class Recorder:
     memory: int = _setting(32, "memory for the pictures of the last seconds", low=1, high=4096, unit="MB")
     free: int = _setting(
         512,
-        "what stays free of the disk, a quarter of a small one; the oldest recordings go",
+        "what stays free of the disk, or a quarter of a small one",
         low=0,
         high=1 << 24,
         unit="MB",

@@ -8,10 +8,10 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import cv2
 
@@ -19,6 +19,7 @@ from edge_detect import config
 from edge_detect.errors import SinkError
 from edge_detect.event_store import EventStore
 from edge_detect.events import Event
+from edge_detect.filming import Filming
 from edge_detect.frame import Frame, Image
 from edge_detect.lazy import load
 from edge_detect.logs import Minutely
@@ -26,14 +27,10 @@ from edge_detect.ring import Picture, Ring
 from edge_detect.scene import Scene
 from edge_detect.shelf import Shelf
 
-if TYPE_CHECKING:
-    from edge_detect.clip import Clip
-
 log = logging.getLogger(__name__)
 
 FRAMES = 8  # that may wait to be encoded
 WORDS = 1000  # of events that may wait
-BURST = 16  # pictures of a clip between two looks at the events
 LAG = 20.0  # seconds of pictures that wait for a slow card, besides those before an event
 TIDY = 60.0  # seconds between two looks at the limits
 PATIENCE = 5.0  # seconds that a recorded source waits for us
@@ -56,31 +53,6 @@ class _Shot:
     box: tuple[float, ...]
     name: str = ""
     better: Picture | None = None
-
-
-@dataclass(slots=True)
-class _Film:
-    """A clip that is being made.
-
-    Attributes:
-        clip: Takes the pictures.
-        next: Number of the picture that comes next.
-        begun: Time of the first one.
-        until: Time of the last one; later when another event comes.
-        events: Id of each event in it, to when it began.
-        open: Those of them that are not over.
-    """
-
-    clip: Clip
-    next: int
-    begun: float
-    until: float = float("inf")
-    events: dict[str, float] = field(default_factory=dict)
-    open: set[str] = field(default_factory=set)
-
-    def end(self, longest: float) -> float:
-        """Time of the last picture, as far as it is known."""
-        return min(self.until, self.begun + longest)
 
 
 class Recorder:
@@ -113,9 +85,6 @@ class Recorder:
         self.shelf = shelf
         self.snapshots = self.clips = self.skipped = self.failed = 0
         self._settings, self._store, self._live = settings, store, live
-        self._clip: Callable[[], Clip] | None = load("edge_detect.clip:Clip") if settings.clips else None
-        if self._clip:
-            self._clip().close()
         memory = settings.memory << 20 if settings.clips else 0  # without clips the newest picture is enough
         self.ring = Ring(memory, settings.before + LAG if live else float("inf"))
         self._frames: queue.Queue[tuple[Frame | None, tuple[Event, ...]]] = queue.Queue(WORDS)
@@ -123,7 +92,11 @@ class Recorder:
         self._due = float("-inf")
         self._shots: dict[str, _Shot] = {}
         self._last = (-1, "")  # number of the picture that was written last, and its file
-        self._film: _Film | None = None
+        self._filming: Filming | None = None
+        if settings.clips:
+            clip = load("edge_detect.clip:Clip")
+            clip().close()  # tells at once what is missing
+            self._filming = Filming(settings, self.ring, clip, self._save_clip, live=live)
         self._tidied = float("-inf")
         self._complain = Minutely(log.warning)
         self._closed = False
@@ -140,7 +113,7 @@ class Recorder:
     def write(self, scene: Scene) -> None:
         """Takes a frame when it is time for one, and its events."""
         frame, wanted = scene.frame, bool(scene.events)
-        if self._clip and frame.time >= self._due:
+        if self._filming and frame.time >= self._due:
             wanted, self._due = True, max(frame.time, self._due + 1 / self._settings.fps)
         if wanted:
             self._put(frame, scene.events)
@@ -168,9 +141,7 @@ class Recorder:
         return not late
 
     def _is_late(self) -> bool:
-        film, newest = self._film, self.ring.newest
-        behind = newest.number - film.next if film and newest else 0
-        return self._frames.qsize() >= FRAMES or behind > BEHIND
+        return self._frames.qsize() >= FRAMES or (self._filming is not None and self._filming.behind > BEHIND)
 
     def close(self) -> None:
         """Finishes the clip that is being made; safe to call twice."""
@@ -221,13 +192,14 @@ class Recorder:
             done = self._done.is_set()  # before the look: nothing comes after it
             while self._listen():
                 pass
-            more = self._shoot()
+            more = self._filming is not None and self._filming.shoot()
             if not more and not self._listen(0.1) and done:
                 break
             self._tidy()
         for id in list(self._shots):
             self._keep_best(id)
-        self._cut()
+        if self._filming:
+            self._filming.cut()
 
     # ---- events
 
@@ -247,12 +219,14 @@ class Recorder:
         if event.type == "start" and event.id not in self._shots:
             self._shots[event.id] = _Shot(event.score, event.box)
             self._snapshot(event.id, picture)
-            self._roll(event.id, picture.time)
+            if self._filming:
+                self._filming.begin(event.id, picture.time)
         elif (shot := self._shots.get(event.id)) and event.score > shot.score:
             shot.score, shot.box, shot.better = event.score, event.box, picture
         if event.type == "end":
             self._keep_best(event.id)
-            self._end(event.id, picture.time)
+            if self._filming:
+                self._filming.end(event.id, picture.time)
 
     def _snapshot(self, id: str, picture: Picture) -> None:
         """Gives an event its picture; events of one picture have one file."""
@@ -292,64 +266,13 @@ class Recorder:
             except SinkError as error:
                 self._complain("%s", error)
 
-    # ---- clips
-
-    def _roll(self, id: str, now: float) -> None:
-        """An event has begun: it gets into the clip, a new one where none is being made."""
-        if self._clip is None:
-            return
-        while self._film and now > self._film.end(self._settings.longest):
-            if not self._shoot() and self._film:  # a clip that was over before, and we were behind
-                self._cut()
-        if self._film is None:
-            first = self.ring.since(now - self._settings.before)
-            begun = next((picture.time for picture in self.ring.take(first, 1)), now)
-            self._film = _Film(self._clip(), first, begun)
-        self._film.events[id] = now
-        self._film.open.add(id)
-        self._film.until = float("inf")
-
-    def _end(self, id: str, now: float) -> None:
-        """An event is over: the clip ends a while after the last one."""
-        if self._film and id in self._film.open:
-            self._film.open.remove(id)
-            if not self._film.open:
-                self._film.until = now + self._settings.after
-
-    def _shoot(self) -> bool:
-        """Puts what has come into the clip, and ends it when it is time; whether there may be more."""
-        if (film := self._film) is None:
-            return False
-        end = film.end(self._settings.longest)
-        pictures = self.ring.take(film.next, BURST)
-        for picture in pictures:
-            if picture.time > end:
-                self._cut()
-                return False
-            film.clip.add(picture.data, picture.time)
-            film.next = picture.number + 1
-        if self._live and not pictures and time.monotonic() > end + 1:  # the camera is away
-            self._cut()
-        return len(pictures) == BURST
-
-    def _cut(self) -> None:
-        """Ends the clip and writes it."""
-        film, self._film = self._film, None
-        if film is None:
-            return
-        try:
-            data = film.clip.finish()
-        except SinkError as error:
-            self.failed += 1
-            self._complain("not recorded: %s", error)
-            data = b""
-        finally:
-            film.clip.close()
-        name = self.shelf.name(".mp4")  # at its end, when the snapshots of its events are there
-        if data and self._save(name, data):
+    def _save_clip(self, data: bytes, events: Mapping[str, float]) -> None:
+        """Writes a clip of these events, which begin so many seconds behind its begin."""
+        name = self.shelf.name(".mp4")
+        if self._save(name, data):
             self.clips += 1
-            for id, at in film.events.items():
-                self._store.add_clip(id, name, round(max(0.0, at - film.begun), 2))
+            for id, at in events.items():
+                self._store.add_clip(id, name, at)
 
 
 def _wake(waiting: queue.Queue[Any]) -> None:
