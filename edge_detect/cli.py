@@ -21,6 +21,8 @@ COMMANDS = {
     "detect": ("edge_detect.commands.detect", "pictures in, boxes out"),
     "inspect": ("edge_detect.commands.inspect", "what a model file is, and how it will be read"),
     "config": ("edge_detect.commands.config", "write, check and show the settings of a run"),
+    "zones": ("edge_detect.commands.zones", "the zones of the settings, drawn on a picture"),
+    "replay": ("edge_detect.commands.replay", "which events a recording would have made"),
     "doctor": ("edge_detect.commands.doctor", "is the camera there, is the model sound, what to fix"),
     "bench": ("edge_detect.commands.bench", "speed of a model and of the whole loop on this machine"),
     "models": ("edge_detect.commands.models", "list, download, install, check and roll back detectors"),

@@ -34,10 +34,6 @@ class Choice:
     zones: tuple[Zone, ...] = ()
 
 
-MOST_ZONES = 32
-MOST_POINTS = 32
-
-
 class Controls:
     """The choice that holds now: read by the loop, changed from any thread, whole or not at all.
 
@@ -86,7 +82,8 @@ class Controls:
         if "classes" in given:
             given["classes"] = tuple(dict.fromkeys(classes or ()))
         if "zones" in given:
-            given["zones"] = self._check_zones(zones or ())
+            given["zones"] = tuple(zones or ())
+            places.check(given["zones"], self.labels.names)
         with self._alone:
             choice = replace(self._choice, **given)  # type: ignore[arg-type]
             self._wanted, self._choice = self._check(choice), choice
@@ -114,19 +111,3 @@ class Controls:
         if not choice.classes:
             return None
         return [number for number, name in enumerate(names) if name in choice.classes]
-
-    def _check_zones(self, zones: Sequence[Zone]) -> tuple[Zone, ...]:
-        """The zones, if each can be.
-
-        Raises:
-            ConfigError: One cannot.
-        """
-        if len(zones) > MOST_ZONES:
-            raise ConfigError(f"zones: expected at most {MOST_ZONES}, got {len(zones)}")
-        for zone in zones:
-            if not (zone.name.strip() and zone.name.isprintable() and len(zone.name) <= 40):
-                raise ConfigError("zones: expected a name of 1 to 40 letters")
-            if len(zone.points) > MOST_POINTS:
-                raise ConfigError(f"zone '{zone.name}': expected at most {MOST_POINTS} points")
-        places.check(zones, self.labels.names)
-        return tuple(zones)

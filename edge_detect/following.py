@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
+import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_detect import clock, detections, rules
+from edge_detect import clock, config, detections, places, rules, uri, zones
 from edge_detect.boxes import clip
 from edge_detect.config import Config, Zone
 from edge_detect.controls import Controls
 from edge_detect.detections import Detections
+from edge_detect.errors import SinkError
 from edge_detect.events import Event
 from edge_detect.frame import Frame
-from edge_detect.journal import Journal, close_quietly
+from edge_detect.moment import Moment
 from edge_detect.motion import Gate
-from edge_detect.rules import Moment, Origin, Rules
+from edge_detect.rules import Origin, Rules
 from edge_detect.scene import Scene
 from edge_detect.tracker import Tracker
 from edge_detect.tracks import Track
+
+if TYPE_CHECKING:
+    from edge_detect.detector import Detector
+    from edge_detect.journal import Journal
+    from edge_detect.layers import Settings
+    from edge_detect.newest import Newest
+    from edge_detect.sinks import Sink
+    from edge_detect.sources import Source
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +71,7 @@ class Following:
         token: str = "0",
         lost: Callable[[], bool] = lambda: False,
         journal: Journal | None = None,
-        zones: Callable[[], tuple[Zone, ...]] | None = None,
+        zones_now: Callable[[], tuple[Zone, ...]] | None = None,
     ) -> None:
         """Knows nothing yet.
 
@@ -66,14 +83,14 @@ class Following:
             token: Makes the ids of this run differ from those of every other.
             lost: Tells whether the camera is away.
             journal: Keeps counts and open events; None keeps nothing.
-            zones: Those that hold now, asked at each frame; None for those of the settings.
+            zones_now: The zones that hold now, asked at each frame; None for those of the settings.
 
         Raises:
             ConfigError: A zone, a mask or a threshold that cannot be.
         """
         self._clocks, self._is_lost, self._journal = clocks, lost, journal
         self._settings, self._places = settings.events, settings.zones
-        self._zones = zones
+        self._zones = zones_now
         counts = journal.counts if journal else {}
         self._rules = Rules(settings.events, settings.zones, labels, origin, token=token, counts=counts)
         self._tracker = Tracker(settings.tracker)
@@ -139,9 +156,9 @@ class Following:
             if controls is not None:
                 keep = wanted.scores >= controls.choice.confidence
                 shown, numbers = wanted.pick(keep), numbers[keep]
-        if self._zones and (places := self._zones()) is not self._places:
-            self._rules.change(self._settings, places)
-            self._places = places
+        if self._zones and (zones_now := self._zones()) is not self._places:
+            self._rules.change(self._settings, zones_now)
+            self._places = zones_now
         moment = self._moment(frame.time)
         events = self._rules.camera(moment, lost=False)
         events += self._rules.judge(tracks, frame.size, moment, looked=found is not None)
@@ -162,7 +179,8 @@ class Following:
     def close(self) -> tuple[Event, ...]:
         """Ends all that has begun; safe to call twice."""
         events = self._noted(self._rules.finish(self._moment_without_frame()))
-        close_quietly(self._journal)
+        if self._journal:
+            self._journal.close()
         return events
 
     def _noted(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
@@ -202,3 +220,69 @@ def _expected(
     )
     numbers = np.array([track.id for track in shown], np.int64)
     return Detections(clip(found.boxes, *size), found.scores, found.classes), numbers
+
+
+def open_lines(chosen: config.Events, stack: ExitStack) -> list[Sink]:
+    """The file of events, where the settings name one.
+
+    Raises:
+        SinkError: It cannot be opened.
+    """
+    if not chosen.file:
+        return []
+    from edge_detect.sinks.event_lines import EventLines
+
+    return [stack.enter_context(closing(EventLines(chosen.file)))]
+
+
+def follow(
+    settings: Settings,
+    detect: Detector,
+    source: Source,
+    newest: Newest | None,
+    controls: Controls,
+    stack: ExitStack,
+) -> Following | None:
+    """What makes things and events of boxes in a run; pictures without a time are looked at one by one.
+
+    Raises:
+        ConfigError: A zone, a mask or a threshold that cannot be.
+    """
+    from edge_detect.sources.pictures import Pictures
+
+    chosen, file = settings.config, detect.model.file
+    if not chosen.tracker.enabled or isinstance(source, Pictures):
+        return None
+    labels = detect.model.labels.names
+    with settings.blame("zones"):
+        zones.check(chosen.zones, labels)
+    with settings.blame("motion.masks"):
+        Gate(chosen.motion)
+    origin = Origin(uri.public(chosen.source.uri), socket.gethostname(), file.path.name, file.sha256[:12])
+    return Following(
+        chosen,
+        labels,
+        origin,
+        Clocks(source.live),
+        token=secrets.token_hex(3),
+        lost=lambda: newest is not None and newest.lost,
+        journal=_journal(chosen, stack) if source.live else None,
+        zones_now=lambda: controls.choice.zones,
+    )
+
+
+def _journal(chosen: Config, stack: ExitStack) -> Journal | None:
+    """What keeps counts and open events, where somebody is told of them; one for each camera."""
+    if not (chosen.events.file or chosen.web.listen or chosen.zones):
+        return None
+    from edge_detect import durable
+    from edge_detect.journal import Journal
+
+    path = places.state_folder() / f"events-{crc32(chosen.source.uri.encode()):08x}.journal"
+    try:
+        durable.make_folder(path.parent)
+        stack.enter_context(durable.locked(path.with_suffix(".lock")))
+    except SinkError as error:
+        log.warning("counts and open events are not kept for the next start: %s", error)
+        return None
+    return Journal(path)

@@ -57,10 +57,14 @@ class Journal:
 
     def close(self) -> None:
         """Writes the whole; safe to call twice."""
-        if self._file >= 0:
+        if self._file < 0:
+            return
+        try:
             self._begin()
-            os.close(self._file)
-            self._file = -1
+        except SinkError as error:
+            log.warning("%s", error)
+        os.close(self._file)
+        self._file = -1
 
     def _take(self, event: Event) -> None:
         if event.type == "end":
@@ -120,12 +124,3 @@ class Journal:
         values = {name: value for name, value in line["event"].items() if name in _FIELDS}
         values |= {name: tuple(values[name]) for name in ("box", "zones")}
         self._take(Event(**values))
-
-
-def close_quietly(journal: Journal | None) -> None:
-    """Closes one, if there is one; a full disk is told and no reason to fail."""
-    try:
-        if journal:
-            journal.close()
-    except SinkError as error:
-        log.warning("%s", error)

@@ -17,9 +17,8 @@ from edge_detect.heartbeats import Heartbeats
 from edge_detect.meter import Meter
 from edge_detect.newest import Newest
 from edge_detect.scene import Scene
-from edge_detect.signals import Asked
 from edge_detect.sinks import Sink, tell
-from edge_detect.sources import Source, wants_small
+from edge_detect.sources import Source
 from edge_detect.veil import Veil
 
 
@@ -52,28 +51,6 @@ def frames_of(
     else:
         with closing(cast("Generator[Frame | None]", iter(source))) as frames:
             yield frames
-
-
-def attentive(
-    frames: Iterable[Frame | None], asked: Asked, reload: Callable[[], None]
-) -> Iterator[Frame | None]:
-    """The frames; between two of them the settings are read again when that was asked for."""
-    for frame in frames:
-        if asked.reload.is_set():
-            asked.reload.clear()
-            reload()
-        yield frame
-
-
-def fit_small_stream(source: Source, detect: Detector) -> None:
-    """Asks a camera that can for a small picture of just the size that the model looks at."""
-    if wants_small(source):
-        size = (source.width, source.height)
-        if source.rotation % 180:  # the camera makes both pictures before they are turned
-            height, width = detect.inner_size(size[::-1])
-        else:
-            width, height = detect.inner_size(size)
-        source.small_width, source.small_height = width // 2 * 2, height // 2 * 2
 
 
 def watch(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from edge_detect import config, zones
@@ -18,32 +17,12 @@ from edge_detect.config import Zone
 from edge_detect.errors import ConfigError
 from edge_detect.events import KINDS, Event, Kind, Type
 from edge_detect.lazy import suggest
+from edge_detect.moment import Moment
 from edge_detect.tracks import Track
+from edge_detect.visits import Open, Visit
 
 Counts: TypeAlias = dict[tuple[str, str, str], int]
 """Name of a line, label and direction (`in` or `out`) to how many have crossed."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When something is judged.
-
-    Attributes:
-        now: Seconds of a clock that never goes back.
-        wall: Unix time for stamps; it may jump.
-        synced: Whether `wall` can be trusted.
-    """
-
-    now: float
-    wall: float
-    synced: bool = False
-
-    def stamp(self, ago: float = 0.0) -> str:
-        """UTC as events have it, some seconds ago."""
-        then = _EPOCH + timedelta(seconds=self.wall - ago)
-        return then.strftime("%Y-%m-%dT%H:%M:%S.") + f"{then.microsecond // 1000:03d}Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +67,10 @@ class Rules:
         """
         self.counts: Counts = Counter(counts or {})
         self._labels, self._origin, self._token = list(labels), origin or Origin(), token
-        self._visits: dict[int, _Visit] = {}
+        self._visits: dict[int, Visit] = {}
         self._last_starts: dict[tuple[Kind, str, str], float] = {}
         self._number = 0
-        self._lost: _Open | None = None
+        self._lost: Open | None = None
         self.change(settings, places)
 
     def change(self, settings: config.Events, places: Sequence[Zone]) -> None:
@@ -119,7 +98,7 @@ class Rules:
         for track in tracks:
             known.add(track.id)
             if track.id not in self._visits:
-                self._visits[track.id] = _Visit(track, self._settings.among)
+                self._visits[track.id] = Visit(track, self._settings.among)
             visit = self._visits[track.id]
             visit.see(track, size)
             if looked:
@@ -170,7 +149,7 @@ class Rules:
                     found[name][visit.label(self._labels)] += 1
         return {name: dict(labels) for name, labels in found.items()}
 
-    def _look(self, visit: _Visit, moment: Moment) -> None:
+    def _look(self, visit: Visit, moment: Moment) -> None:
         """Notes what a look has shown of a thing."""
         settings, track = self._settings, visit.track
         if visit.looks.maxlen != settings.among:
@@ -186,7 +165,7 @@ class Rules:
         for name in set(visit.inside) - {place.name for place in self._places}:
             del visit.inside[name]
 
-    def _tell(self, visit: _Visit, moment: Moment, *, looked: bool) -> Iterator[Event]:
+    def _tell(self, visit: Visit, moment: Moment, *, looked: bool) -> Iterator[Event]:
         """What is to be told of a thing that is there for sure."""
         label = visit.label(self._labels)
         places = {place.name: place for place in self._places if self._is_for(place, visit, label)}
@@ -211,7 +190,7 @@ class Rules:
         if looked and not visit.track.predicted:
             yield from self._update(visit, moment)
 
-    def _is_for(self, place: Zone, visit: _Visit, label: str) -> bool:
+    def _is_for(self, place: Zone, visit: Visit, label: str) -> bool:
         """Whether a thing is one that a zone is for."""
         return (
             (not place.classes or label in place.classes)
@@ -219,14 +198,14 @@ class Rules:
             and place.min_size <= visit.share <= place.max_size
         )
 
-    def _begin(self, kind: Kind, visit: _Visit, zone: str, moment: Moment) -> Iterator[Event]:
+    def _begin(self, kind: Kind, visit: Visit, zone: str, moment: Moment) -> Iterator[Event]:
         """The start of what lasts, unless it has begun, or has to wait."""
         if (kind, zone) not in visit.open and self._may_start(kind, visit.label(self._labels), zone, moment):
             opened = visit.open[kind, zone] = self._open(kind, visit, zone, moment)
             yield self._event("start", opened, visit, moment)
 
     def _at_once(
-        self, kind: Kind, visit: _Visit | None, zone: str, moment: Moment, direction: str = ""
+        self, kind: Kind, visit: Visit | None, zone: str, moment: Moment, direction: str = ""
     ) -> Iterator[Event]:
         """Start and end of what is a moment."""
         if self._may_start(kind, visit.label(self._labels) if visit else "", zone, moment):
@@ -245,9 +224,7 @@ class Rules:
         least = self._settings.cooldown if own < 0 else own
         return moment.now - self._last_starts.get((kind, label, zone), float("-inf")) >= least
 
-    def _open(
-        self, kind: Kind, visit: _Visit | None, zone: str, moment: Moment, direction: str = ""
-    ) -> _Open:
+    def _open(self, kind: Kind, visit: Visit | None, zone: str, moment: Moment, direction: str = "") -> Open:
         label = visit.label(self._labels) if visit else ""
         self._last_starts[kind, label, zone] = moment.now
         began = moment.now
@@ -258,21 +235,20 @@ class Rules:
         start = moment.stamp(moment.now - began)
         self._number += 1
         compact = start.replace("-", "").replace(":", "")
-        return _Open(f"{compact}-{self._token}-{self._number}", kind, label, zone, direction, start, began)
+        return Open(f"{compact}-{self._token}-{self._number}", kind, label, zone, direction, start, began)
 
-    def _update(self, visit: _Visit, moment: Moment) -> Iterator[Event]:
+    def _update(self, visit: Visit, moment: Moment) -> Iterator[Event]:
         """How things are with what lasts, now and then, and when the zones have changed."""
-        due = self._settings.every and moment.now - visit.updated >= self._settings.every
-        if visit.told_zones is None or due or visit.zones != visit.told_zones:
-            is_first = visit.told_zones is None
-            visit.updated, visit.told_zones = moment.now, visit.zones
-            if not is_first and self._settings.every:
-                started = moment.now
-                for opened in visit.open.values():
-                    if self._last_starts.get((opened.kind, opened.label, opened.zone)) != started:
-                        yield self._event("update", opened, visit, moment)
+        every = self._settings.every
+        due = moment.now - visit.updated >= every or visit.zones != visit.told_zones
+        if not every or not due:
+            return
+        is_first, visit.updated, visit.told_zones = visit.told_zones is None, moment.now, visit.zones
+        for opened in () if is_first else visit.open.values():
+            if self._last_starts[opened.kind, opened.label, opened.zone] < moment.now:  # not just begun
+                yield self._event("update", opened, visit, moment)
 
-    def _close(self, visit: _Visit, moment: Moment) -> Iterator[Event]:
+    def _close(self, visit: Visit, moment: Moment) -> Iterator[Event]:
         """The ends of all that lasted while a thing was there."""
         opened, visit.open = visit.open, {}
         for (kind, zone), one in reversed(opened.items()):
@@ -282,7 +258,7 @@ class Rules:
         if visit.confirmed:
             yield from self._at_once("gone", visit, "", moment)
 
-    def _event(self, type: Type, opened: _Open, visit: _Visit | None, moment: Moment) -> Event:
+    def _event(self, type: Type, opened: Open, visit: Visit | None, moment: Moment) -> Event:
         until = moment.now
         if visit and type == "end":
             until = min(visit.track.seen, moment.now)  # and not until it was given up
@@ -353,94 +329,3 @@ def check(
 def interrupted(event: Event, moment: Moment) -> Event:
     """The end of an event that a crash left open; how long it went on after its last word is not known."""
     return replace(event, type="end", time=moment.stamp(), clock_synced=moment.synced)
-
-
-@dataclass(slots=True)
-class _Open:
-    """An event that has begun."""
-
-    id: str
-    kind: Kind
-    label: str
-    zone: str
-    direction: str
-    start_time: str
-    began: float
-
-
-@dataclass(slots=True)
-class _Inside:
-    """Where a thing is as to one zone."""
-
-    is_inside: bool = False
-    doubts: int = 0  # looks in a row that say otherwise
-    since: float = 0.0  # when it was first seen inside
-
-
-class _Visit:
-    """What is known of one thing for as long as it is there."""
-
-    def __init__(self, track: Track, among: int) -> None:
-        self.track = track
-        self.looks: deque[bool] = deque(maxlen=among)
-        self.confirmed = False
-        self.open: dict[tuple[Kind, str], _Open] = {}
-        self.inside: dict[str, _Inside] = {}
-        self.zones: tuple[str, ...] = ()
-        self.told_zones: tuple[str, ...] | None = None
-        self.updated = 0.0
-        self.crossed: list[tuple[str, int]] = []
-        self.share = 0.0
-        self.box: tuple[float, ...] = ()
-        self._size = (1, 1)
-        self._anchors: dict[str, zones.Point] = {}  # the last place before a line
-        self._across: Counter[str] = Counter()  # looks in a row behind it
-
-    def see(self, track: Track, size: tuple[int, int]) -> None:
-        """Takes what is newest."""
-        self.track, self._size = track, size
-        width, height = size
-        x1, y1, x2, y2 = track.box
-        inside = max(0.0, x1), max(0.0, y1), min(x2, width), min(y2, height)
-        self.share = max(0.0, inside[2] - inside[0]) * max(0.0, inside[3] - inside[1]) / (width * height)
-        sides = zip(track.box, (width, height, width, height), strict=True)
-        self.box = tuple(round(min(max(side / whole, 0.0), 1.0), 4) for side, whole in sides)
-
-    def label(self, labels: Sequence[str]) -> str:
-        """The name of its class."""
-        number = self.track.class_id
-        return labels[number] if number < len(labels) else str(number)
-
-    def is_inside(self, name: str) -> bool:
-        """Whether it is in a zone, for sure."""
-        return name in self.inside and self.inside[name].is_inside
-
-    def move(self, place: Zone, now: float) -> None:
-        """Sees where it is now as to a zone or a line."""
-        point = zones.anchor(self.track.box, self._size, place.anchor)
-        if place.kind == "line":
-            self._cross(place, point)
-            return
-        state = self.inside.setdefault(place.name, _Inside())
-        if zones.contains(place.points, point) == state.is_inside:
-            state.doubts = 0
-            return
-        if not state.doubts and not state.is_inside:
-            state.since = now
-        state.doubts += 1
-        if state.doubts >= place.inertia:
-            state.is_inside, state.doubts = not state.is_inside, 0
-
-    def _cross(self, place: Zone, point: zones.Point) -> None:
-        """Notes a crossing as soon as enough looks in a row lie behind the line."""
-        before = self._anchors.setdefault(place.name, point)
-        across = zones.crossings(place.points, before, point)
-        if not across:
-            self._anchors[place.name] = point
-            self._across[place.name] = 0
-            return
-        self._across[place.name] += 1
-        if self._across[place.name] >= place.inertia:
-            self._anchors[place.name] = point
-            self._across[place.name] = 0
-            self.crossed.append((place.name, across))

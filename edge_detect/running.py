@@ -4,38 +4,31 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import signal
-import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
-from edge_detect import config, durable, logs, places, rules, signals, uri, zones
+from edge_detect import config, following, logs, rules, signals, uri, zones
 from edge_detect.config import Config
 from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
-from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing, SinkError
-from edge_detect.following import Clocks, Following
+from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
+from edge_detect.following import Following
 from edge_detect.heartbeats import Heartbeats
-from edge_detect.journal import Journal
 from edge_detect.layers import Settings
 from edge_detect.meter import Meter
-from edge_detect.motion import Gate
 from edge_detect.newest import Newest
 from edge_detect.outputs import Drawing, Outputs, Screen, open_window, wanted
-from edge_detect.pipeline import attentive, fit_small_stream, frames_of, watch
-from edge_detect.recording import open_kept, open_veil, refuse_pictures, store_path
-from edge_detect.rules import Origin
-from edge_detect.sources import open_source
+from edge_detect.pipeline import frames_of, watch
+from edge_detect.recording import open_kept, open_veil, refuse_pictures
+from edge_detect.sources import open_source, wants_small
 
 if TYPE_CHECKING:
     from edge_detect.frame import Frame
     from edge_detect.labels import Labels
     from edge_detect.model import Model
-    from edge_detect.sinks import Sink
     from edge_detect.sources import Source
     from edge_detect.state import Kept
     from edge_detect.supervisor import Supervisor
@@ -79,26 +72,26 @@ def run(
             _frames(source, chosen.source, detect, heartbeats, replaceable=bool(supervisors))
         )
         newest = frames if isinstance(frames, Newest) else None
-        listeners = _event_lines(chosen.events, stack)
-        following = _following(settings, detect, source, newest, controls, stack)
+        listeners = following.open_lines(chosen.events, stack)
+        follower = following.follow(settings, detect, source, newest, controls, stack)
         for one in page:
             one.facts.newest = newest
             one.facts.records, one.facts.recorder = kept_events.records, kept_events.recorder
-            one.facts.counts = following.counts if following else dict
+            one.facts.counts = follower.counts if follower else dict
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
         settings.keep()  # all that they name is there
-        reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept, following)
+        reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept, follower)
         for supervisor in supervisors:
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
         onlookers = [*(one.unseen for one in supervisors), *(one.show for one in page)]
         watch(
-            attentive(frames, asked, reload), detect,
+            _attentive(frames, asked, reload), detect,
             [*supervisors, *listeners, *kept_events.sinks, outputs, screen, *page],
             meter, stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, heartbeats=heartbeats,
-            unseen=_each(onlookers), following=following, veil=veil,
+            unseen=_each(onlookers), following=follower, veil=veil,
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
 
@@ -155,58 +148,6 @@ def _page(
     with settings.blame("web.listen"):
         page = Web(chosen.web, controls, facts, heartbeats.expect("web"))
     return [stack.enter_context(closing(page))]
-
-
-def _event_lines(chosen: config.Events, stack: ExitStack) -> list[Sink]:
-    """The file of events, where the settings name one."""
-    if not chosen.file:
-        return []
-    from edge_detect.sinks.event_lines import EventLines
-
-    return [stack.enter_context(closing(EventLines(chosen.file)))]
-
-
-def _following(
-    settings: Settings,
-    detect: Detector,
-    source: Source,
-    newest: Newest | None,
-    controls: Controls,
-    stack: ExitStack,
-) -> Following | None:
-    """What makes things and events of boxes; pictures that have no time are looked at one by one."""
-    from edge_detect.sources.pictures import Pictures
-
-    chosen, file = settings.config, detect.model.file
-    if not chosen.tracker.enabled or isinstance(source, Pictures):
-        return None
-    journal = _journal(chosen, stack) if source.live else None
-    public = uri.public(chosen.source.uri)
-    origin = Origin(public, socket.gethostname(), file.path.name, file.sha256[:12])
-    labels = detect.model.labels.names
-    with settings.blame("zones"):
-        zones.check(chosen.zones, labels)
-    with settings.blame("motion.masks"):
-        Gate(chosen.motion)
-    return Following(
-        chosen, labels, origin, Clocks(source.live), token=secrets.token_hex(3),
-        lost=lambda: newest is not None and newest.lost, journal=journal,
-        zones=lambda: controls.choice.zones,
-    )  # fmt: skip
-
-
-def _journal(chosen: Config, stack: ExitStack) -> Journal | None:
-    """What keeps counts and open events, where somebody is told of them; one for each camera."""
-    if not (chosen.events.file or chosen.web.listen or chosen.zones or store_path(chosen)):
-        return None
-    path = places.state_folder() / f"events-{crc32(chosen.source.uri.encode()):08x}.journal"
-    try:
-        durable.make_folder(path.parent)
-        stack.enter_context(durable.locked(path.with_suffix(".lock")))
-    except SinkError as error:
-        log.warning("counts and open events are not kept for the next start: %s", error)
-        return None
-    return Journal(path)
 
 
 class Reload:
@@ -277,6 +218,8 @@ class Reload:
         if self._kept:
             self._kept.settings = choice_of(then)
         given = {key.partition(".")[2]: value for key, value in hot.items() if key.startswith("detect.")}
+        if "zones" in hot:
+            given["zones"] = hot["zones"]
         if given:
             self._controls.change(**given)
 
@@ -339,3 +282,25 @@ def _supervisors(heartbeats: Heartbeats, stack: ExitStack) -> list[Supervisor]:
     from edge_detect.supervisor import find
 
     return [stack.enter_context(closing(one)) for one in find(heartbeats)]
+
+
+def _attentive(
+    frames: Iterable[Frame | None], asked: signals.Asked, reload: Callable[[], None]
+) -> Iterator[Frame | None]:
+    """The frames; between two of them the settings are read again when that was asked for."""
+    for frame in frames:
+        if asked.reload.is_set():
+            asked.reload.clear()
+            reload()
+        yield frame
+
+
+def fit_small_stream(source: Source, detect: Detector) -> None:
+    """Asks a camera that can for a small picture of just the size that the model looks at."""
+    if wants_small(source):
+        size = (source.width, source.height)
+        if source.rotation % 180:  # the camera makes both pictures before they are turned
+            height, width = detect.inner_size(size[::-1])
+        else:
+            width, height = detect.inner_size(size)
+        source.small_width, source.small_height = width // 2 * 2, height // 2 * 2

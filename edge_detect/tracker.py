@@ -22,7 +22,7 @@ from edge_detect.tracks import Track
 Rows: TypeAlias = npt.NDArray[np.intp]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-OVERLAP_WEAK = 0.5  # least IoU of a known thing and a weak box, as in ByteTrack
+OVERLAP_WEAK = 0.3  # least IoU of a known thing and a weak box: more than of a strong one, which is surer
 OVERLAP_OTHER = 0.6  # of a thing and a box of another class: one thing under two names
 SURE = 5  # looks at which a thing has been seen
 YOUNG = 0.5  # seconds that even a thing seen but once is waited for
@@ -30,8 +30,8 @@ STILL_AFTER = 3.0  # seconds over which a thing must not have moved to be still
 STILL_OVERLAP = 0.7  # IoU with the place where it was then
 
 # of the filter, in heights of the box: ByteTrack's 1/20 for what is measured; a thing may change its
-# speed by about one height a second within a second
-MEASURED, WANDERING = 0.05, 1.0
+# speed by about two heights a second within a second
+MEASURED, WANDERING = 0.05, 2.0
 
 
 class Tracker:
@@ -63,10 +63,7 @@ class Tracker:
         weak = np.flatnonzero((found.scores < settings.start) & (found.scores >= settings.low))
         things: Rows = np.arange(len(self._rows))
         things, strong = self._match(things, strong, found, settings.overlap)
-        lately = self._rows.misses[things] == 0
-        late, things = things[~lately], things[lately]
         things, weak = self._match(things, weak, found, max(OVERLAP_WEAK, settings.overlap))
-        things = np.concatenate([late, things])
         things, strong = self._match(things, strong, found, OVERLAP_OTHER, any_class=True)
         self._rows.miss(things, self._now)
         self._forget()
@@ -121,12 +118,16 @@ class Tracker:
         return np.delete(things, mine), np.delete(found_rows, theirs)
 
     def _new(self, found_rows: Rows, found: Detections) -> Rows:
-        """Those of the boxes that are no second box of a thing that was just seen."""
+        """Those of the boxes that are no second box of a thing: of one just seen, or of a better new one."""
         seen = np.flatnonzero(self._rows.misses == 0)
-        if not len(found_rows) or not len(seen):
-            return found_rows
-        overlap = rectangles.iou(self._rows.boxes(seen), found.boxes[found_rows])
-        return found_rows[(overlap < OVERLAP_OTHER).all(0)]
+        new: list[int] = []
+        known = self._rows.boxes(seen)
+        for row in found_rows[(-found.scores[found_rows]).argsort(kind="stable")].tolist():
+            box = found.boxes[row : row + 1]
+            if not (rectangles.iou(known, box) >= OVERLAP_OTHER).any():
+                known = np.concatenate([known, box])
+                new.append(row)
+        return np.array(new, np.intp)
 
     def _begin(self, found: Detections, found_rows: Rows) -> None:
         if len(found_rows):

@@ -15,6 +15,8 @@ from edge_detect.state import zone_of
 from edge_detect.web import events, metrics
 from edge_detect.web.guard import Guarded, Refused
 
+MOST = 32  # zones, and points of each, that a page may draw
+LONGEST = 40  # letters of their names
 _WHOLE = re.compile(r"\d{1,15}")
 
 
@@ -86,17 +88,25 @@ def zones_of(values: list[dict[str, Any]], known: tuple[Zone, ...]) -> tuple[Zon
     """The zones of a request; what it does not say of one stays as it is in the known one of the name.
 
     Raises:
-        Refused: One is none.
+        Refused: One is none, or there are too many.
     """
+    if len(values) > MOST:
+        raise Refused(400, f"zones: expected at most {MOST}")
     by_name = {zone.name: zone for zone in known}
     try:
         if any(value.keys() - {"name", "kind", "points", "classes"} for value in values):
             raise TypeError("zones")
-        return tuple(zone_of(value, by_name.get(str(value.get("name")))) for value in values)
+        zones = tuple(zone_of(value, by_name.get(str(value.get("name")))) for value in values)
     except TypeError as error:
         raise Refused(
             400, "zones: expected objects with name, kind, points [[x, y], ...] from 0 to 1 and classes"
         ) from error
+    for zone in zones:
+        if not (zone.name.strip() and zone.name.isprintable() and len(zone.name) <= LONGEST):
+            raise Refused(400, f"zones: expected names of 1 to {LONGEST} letters")
+        if len(zone.points) > MOST:
+            raise Refused(400, f"zones: expected at most {MOST} points")
+    return zones
 
 
 _SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
