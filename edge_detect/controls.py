@@ -83,7 +83,7 @@ class Controls:
             given["classes"] = tuple(dict.fromkeys(classes or ()))
         if "zones" in given:
             given["zones"] = tuple(zones or ())
-            places.check(given["zones"], self.labels.names)
+            places.check(zones or (), self.labels.names)
         with self._alone:
             choice = replace(self._choice, **given)  # type: ignore[arg-type]
             self._wanted, self._choice = self._check(choice), choice
