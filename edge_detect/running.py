@@ -77,6 +77,7 @@ def run(
         for one in page:
             one.facts.newest = newest
             one.facts.records, one.facts.recorder = kept_events.records, kept_events.recorder
+            one.facts.followed = follower is not None
             one.facts.counts = follower.counts if follower else dict
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)

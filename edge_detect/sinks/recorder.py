@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -34,6 +34,7 @@ WORDS = 1000  # of events that may wait
 LAG = 20.0  # seconds of pictures that wait for a slow card, besides those before an event
 TIDY = 60.0  # seconds between two looks at the limits
 PATIENCE = 5.0  # seconds that a recorded source waits for us
+JITTER = 0.3  # of the time between two pictures: by so much one may come early
 BEHIND = 100  # pictures that the clip of a recorded source may be behind
 NICENESS = 10  # of our threads: the net comes first
 
@@ -89,7 +90,9 @@ class Recorder:
         self.ring = Ring(memory, settings.before + LAG if live else float("inf"))
         self._frames: queue.Queue[tuple[Frame | None, tuple[Event, ...]]] = queue.Queue(WORDS)
         self._words: queue.Queue[tuple[Picture | None, tuple[Event, ...]]] = queue.Queue(WORDS)
-        self._due = float("-inf")
+        self._due = float("-inf")  # when a clip wants its next picture
+        self._before: float | None = None  # time of the last frame
+        self._shift = 0.0  # added to the time of a recording that was begun again
         self._shots: dict[str, _Shot] = {}
         self._last = (-1, "")  # number of the picture that was written last, and its file
         self._filming: Filming | None = None
@@ -112,11 +115,15 @@ class Recorder:
 
     def write(self, scene: Scene) -> None:
         """Takes a frame when it is time for one, and its events."""
-        frame, wanted = scene.frame, bool(scene.events)
-        if self._filming and frame.time >= self._due:
-            wanted, self._due = True, max(frame.time, self._due + 1 / self._settings.fps)
+        wanted, step, now = bool(scene.events), 1 / self._settings.fps, scene.frame.time
+        if self._before is not None and now < self._before:  # a recording that begins again
+            self._shift += self._before - now + step
+        self._before = now
+        now += self._shift
+        if self._filming and now >= self._due - step * JITTER:
+            wanted, self._due = True, max(now, self._due + step)
         if wanted:
-            self._put(frame, scene.events)
+            self._put(replace(scene.frame, time=now), scene.events)
 
     def tell(self, events: tuple[Event, ...]) -> None:
         """Takes events for which there is no frame."""

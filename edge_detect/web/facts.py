@@ -28,6 +28,7 @@ class Facts:
         newest: Of a live source, as soon as it is opened.
         counts: Who is here, in which zone, and who has crossed which line; as JSON has it.
         patience: Seconds that the newest frame, and the newest result, may be old.
+        followed: Whether events tell that the camera is away and back.
         privacy: What nobody gets to see.
         records: The events that are kept; None where they are not.
         recorder: Makes pictures and clips of them; None without.
@@ -41,6 +42,7 @@ class Facts:
     newest: Newest | None = None
     counts: Callable[[], dict[str, Any]] = dict
     patience: float = 10.0
+    followed: bool = False
     privacy: Privacy = field(default_factory=Privacy)
     records: Records | None = None
     recorder: Recorder | None = None

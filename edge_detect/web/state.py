@@ -139,6 +139,8 @@ class State:
 
     def _tell_camera(self, lost: bool) -> None:
         self._lost = lost
+        if self.facts.followed:
+            return
         if lost:
             self.events.add("camera_lost", "The camera is away")
         else:

@@ -115,6 +115,27 @@ def test_a_clip_has_as_many_pictures_a_second_as_wanted(desk: Callable[..., Desk
     assert 10 <= len(clip) <= 15
 
 
+def test_a_camera_that_is_not_quite_regular_loses_no_picture(desk: Callable[..., Desk]) -> None:
+    one = desk(replace(FAST, fps=10.0))
+    late = [0.0, 0.02, -0.01, 0.01, -0.02] * 8
+    for number, shift in enumerate(late):
+        one.recorder.write(
+            scene(time=number / 10 + shift + 1, number=number, image=np.zeros((64, 96, 3), np.uint8))
+        )
+    one.end()
+
+    assert len(one.recorder.ring.take(0, 1000)) == len(late)
+
+
+def test_a_recording_that_begins_again_goes_on(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.play(3, (2.0, event()))
+    one.play(3, (0.5, event(type="end")))
+    row = one.end()["a"]
+
+    assert frames(one.folder / row.clip)[-1][0] == pytest.approx(1.0 + 1.0 + 0.5 + 0.5, abs=0.2)
+
+
 def test_events_that_overlap_share_a_clip_and_those_of_a_picture_its_file(desk: Callable[..., Desk]) -> None:
     one = desk()
     one.play(

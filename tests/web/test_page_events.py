@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +26,8 @@ if reason := browser.missing():
 pytest.importorskip("av", reason="needs PyAV, from the extra record")
 
 from edge_detect.clip import Clip
+
+AXE = Path.home() / ".cache/edge-detect"  # where .ci/run puts axe-core
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +254,30 @@ def test_where_no_picture_may_be_seen_the_page_says_so_and_shows_boxes(
         "return Math.max(...paper.getImageData(0, 0, picture.width, picture.height).data.filter((v, i) => i % 4 < 3))",
     )
     assert data == 0
+
+
+@pytest.mark.parametrize("scheme", browser.SCHEMES)
+@pytest.mark.parametrize(
+    "what", ["#draw-zone", "#events li[data-type=entered] button"], ids=["zones", "a clip"]
+)
+def test_everybody_can_use_it(page: tuple[Any, Site], what: str, scheme: str) -> None:
+    archives = sorted(AXE.glob("axe-core-*.tgz"))
+    if not archives:
+        pytest.skip(f"needs axe-core: npm pack axe-core --pack-destination {AXE}")
+    chromium, _ = page
+    browser.shape(chromium, browser.SIZES["phone"], scheme)
+    click(chromium, what)
+    for button in chromium.find_elements("css selector", "button, a.plain, input"):
+        if button.is_displayed():
+            assert button.rect["height"] >= 44, button.get_attribute("outerHTML")
+    with tarfile.open(archives[-1]) as archive:
+        source = archive.extractfile("package/axe.min.js")
+        assert source
+        script(chromium, source.read().decode())
+    found = chromium.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+
+    serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in serious] == []
 
 
 def test_nothing_went_wrong_in_the_browser(page: tuple[Any, Site]) -> None:
