@@ -20,8 +20,10 @@ except ImportError as error:
     raise DependencyError("clips need PyAV: pip install 'edge_detect[record]'") from error
 
 TICKS = 90_000  # a second, as MPEG counts
-# a Pi 5 has no encoder of its own; against ultrafast a quarter of the bytes for half as much time again
+# A Pi 5 has no encoder of its own. Of 300 pictures of 1280x720 on x86-64, PyAV 18.1: ultrafast 9.4 ms each,
+# 3.3 MB, 18 MB of memory; veryfast 13.5 ms, 1.1 MB, 77 MB; with this short look ahead 11.6 ms, 0.9 MB, 31 MB
 _OPTIONS = {"preset": "veryfast", "crf": "27", "maxrate": "3M", "bufsize": "6M", "g": "50"}
+_OPTIONS |= {"rc-lookahead": "2", "bf": "0"}
 
 
 class Clip:

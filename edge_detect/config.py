@@ -232,7 +232,7 @@ class Recorder:
         1280, "greatest width; wider pictures are made smaller; 0: any", low=0, high=16384, unit="pixels"
     )
     quality: int = _setting(80, "of the JPEG pictures", low=1, high=100)
-    memory: int = _setting(32, "memory for the pictures of the last seconds", low=1, high=4096, unit="MB")
+    memory: int = _setting(24, "memory for the pictures of the last seconds", low=1, high=4096, unit="MB")
     free: int = _setting(
         512,
         "what stays free of the disk, or a quarter of a small one",

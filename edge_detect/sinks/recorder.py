@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 FRAMES = 8  # that may wait to be encoded
 WORDS = 1000  # of events that may wait
-LAG = 20.0  # seconds of pictures that wait for a slow card, besides those before an event
+LAG = 8.0  # seconds of pictures that wait for a slow card, besides those before an event
 TIDY = 60.0  # seconds between two looks at the limits
 PATIENCE = 5.0  # seconds that a recorded source waits for us
 JITTER = 0.3  # of the time between two pictures: by so much one may come early
