@@ -129,7 +129,7 @@ class Tracker:
     """Which boxes of different frames are the same thing."""
 
     enabled: bool = _setting(True, "give things numbers and tell their events")
-    start: float = _setting(0.4, "least score of a box that may be a new thing", low=0, high=1, reload="hot")
+    start: float = _setting(0.35, "least score of a box that may be a new thing", low=0, high=1, reload="hot")
     low: float = _setting(0.1, "least score of a box that may be a known thing", low=0, high=1, reload="hot")
     overlap: float = _setting(
         0.2,
@@ -164,11 +164,9 @@ class Events:
         "what is told; also left and gone, which the ends of entered and appeared tell too",
         reload="hot",
     )
-    confidence: float = _setting(
-        0.4, "score that a thing must have reached once", low=0, high=1, reload="hot"
-    )
+    confidence: float = _setting(0.4, "score from which a look is a sure one", low=0, high=1, reload="hot")
     thresholds: tuple[str, ...] = _setting((), 'the same for single classes, "cat=0.6"', reload="hot")
-    hits: int = _setting(3, "looks at which a thing must have been seen", low=1, high=100, reload="hot")
+    hits: int = _setting(3, "sure looks that a thing needs", low=1, high=100, reload="hot")
     among: int = _setting(5, "of so many looks in a row", low=1, high=100, reload="hot")
     min_duration: float = _setting(
         0.5, "shorter visits are not told", low=0, high=3600, unit="seconds", reload="hot"

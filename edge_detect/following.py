@@ -172,7 +172,9 @@ class Following:
         if not paused and not lost:
             return ()
         moment = self._moment_without_frame()
-        events = self._rules.finish(moment) if paused else self._rules.camera(moment, lost=lost)
+        events = self._rules.camera(moment, lost=lost and not paused)
+        if paused:
+            events += self._rules.finish(moment)
         self._tracker.clear()
         return self._noted(events)
 

@@ -82,9 +82,7 @@ class Journal:
             self._failed = False
         except OSError as error:
             if not self._failed:
-                log.warning(
-                    "%s: open events are not kept for a crash: %s", self.path, error.strerror or error
-                )
+                log.warning("open events are not kept for a crash: %s", error)
             self._failed = True
 
     def _begin(self) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -12,6 +13,7 @@ from edge_detect import draw
 from edge_detect.draw import Annotator, annotate, colour, ink
 from edge_detect.frame import Image
 from edge_detect.labels import Labels
+from edge_detect.tracks import Track
 
 LABELS = Labels(tuple("abcdefgh"))
 WHITE = next(number for number in range(9) if ink(colour(number)) == (255, 255, 255))
@@ -193,3 +195,22 @@ def test_a_picture_is_drawn_once_for_all_who_want_it() -> None:
     assert (wide.shape, other is first) == ((200, 300, 3), False)
     assert annotator.seconds > spent > 0
     assert draw.SHOW_WIDTH == 800
+
+
+def test_a_thing_is_drawn_with_its_number() -> None:
+    one = scene([[100, 100, 400, 300]], [WHITE], image=scenes.picture(90, (640, 480)))
+
+    assert letters(annotate(replace(one, numbers=(12,)), LABELS)) > letters(annotate(one, LABELS))
+    assert letters(annotate(replace(one, numbers=(0,)), LABELS)) == letters(annotate(one, LABELS))
+
+
+def test_what_is_expected_and_not_seen_is_dashed() -> None:
+    empty = scene(image=scenes.picture(90, (640, 480)))
+    lost = Track(1, (100, 100, 400, 300), WHITE, 0.5, 0.5, 0.0, 0.0, 3, 1, predicted=True)
+    dashes = is_tint(annotate(replace(empty, tracks=(lost,)), LABELS))
+    rest = replace(scene([[100, 100, 400, 300]], [WHITE], image=scenes.picture(90, (640, 480))), looked=False)
+
+    side = dashes[300, 100:400]
+    assert 0.3 < side.mean() < 0.8
+    assert 0.3 < is_tint(annotate(rest, LABELS))[300, 100:400].mean() < 0.8
+    assert not is_tint(annotate(replace(empty, tracks=(replace(lost, misses=0),)), LABELS)).any()

@@ -45,7 +45,7 @@ def test_a_shipped_file_has_its_labels_and_card_beside_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_most_of_the_drawn_street_is_found(name: str) -> None:
-    detect = Detector(model.open_model(MODELS / name, threads=1), 0.2)  # as run and detect do by default
+    detect = Detector(model.open_model(MODELS / name, threads=1), 0.3)
     street = Pattern(fps=0, seed=1000)
     found = total = 0
     for number in range(0, 1000, 50):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,12 +139,32 @@ def prepare_workshop() -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("absl").setLevel(logging.WARNING)
+    if os.environ["KERAS_BACKEND"] == "tensorflow":
+        with _without_stderr():  # it tells of the processor's instructions, whatever it is asked to do
+            import tensorflow  # noqa: F401
     try:  # a step frees gigabytes; given back to the system and taken again, they cost half of the time
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-4, 0)  # M_MMAP_MAX: none of it from mmap
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
     except (OSError, AttributeError):
         pass  # another C library
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Nothing that is written to standard error meanwhile, by native code too, is seen."""
+    import os
+    import sys
+
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def share(text: str) -> float:

@@ -7,6 +7,7 @@ with the very pictures that would have come.
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,7 +56,7 @@ class Batches:
     mosaics: float = 0.0
     balance: float = 0.0
     teach: Teach | None = None
-    threads: int = 2
+    threads: int = field(default_factory=lambda: os.cpu_count() or 2)
 
     @property
     def per_epoch(self) -> int:
@@ -113,25 +114,33 @@ class Batches:
 
     def __call__(self, first: int, end: int) -> Iterator[Batch]:
         """Batches `first` up to `end`, made up to three ahead."""
-        with ThreadPoolExecutor(self.threads, "samples") as pool:
-            ahead: deque[list[Future[Item]]] = deque()
+        with ThreadPoolExecutor(self.threads, "samples") as pool, ThreadPoolExecutor(1, "batches") as stack:
+            ahead: deque[Future[Batch]] = deque()
+            begun: deque[list[Future[Item]]] = deque(maxlen=3)
             step = first
             try:
                 while step < end or ahead:
                     while step < end and len(ahead) < 3:
-                        ahead.append(self._begin(pool, step))
+                        begun.append(self._begin(pool, step))
+                        ahead.append(stack.submit(_gathered, begun[-1]))
                         step += 1
-                    yield gather([future.result() for future in ahead.popleft()])
+                    yield ahead.popleft().result()
             finally:
-                for futures in ahead:
-                    for future in futures:
-                        future.cancel()
+                for items in begun:
+                    for item in items:
+                        item.cancel()
+                for batch in ahead:
+                    batch.cancel()
 
     def _begin(self, pool: ThreadPoolExecutor, step: int) -> list[Future[Item]]:
         epoch, inside = divmod(step, self.per_epoch)
         positions = range(inside * self.batch, (inside + 1) * self.batch)
         order = self.order(epoch)
         return [pool.submit(self.item, epoch, i, int(order[i])) for i in positions]
+
+
+def _gathered(items: Sequence[Future[Item]]) -> Batch:
+    return gather([item.result() for item in items])
 
 
 def gather(items: Sequence[Item]) -> Batch:

@@ -37,10 +37,11 @@ class Recipe:
     Attributes:
         file: Its name without ending.
         title: Of its card.
-        weights: ImageNet weights to begin with.
+        weights: What to begin with: ImageNet weights, or a stage of another file.
         common: Settings of all stages.
         stages: Settings of each stage by its name; each begins with the best of the one before.
         until: Epoch after which a stage was stopped, by its name; the others went on to their last.
+        note: What a reader of its card should know besides.
     """
 
     file: str
@@ -49,17 +50,18 @@ class Recipe:
     common: dict[str, Any]
     stages: dict[str, dict[str, Any]]
     until: dict[str, int] = field(default_factory=dict)
+    note: str = ""
 
+
+LONG = {"batch": 64, "average": 0.998, "mosaics": 0.3, "validate": 20, "teacher": "accurate-c"}
+LOSSES = {"class_loss": "quality", "box_loss": "giou", "box_weight": 2.0, "decay": 0.05}
 
 RECIPES = (
     Recipe(
         "detector",
         "SSDLite MobileNetV2 alpha 1.0, 320 x 320",
         "mobilenet_v2_1.0_imagenet_notop.weights.h5",
-        {
-            "alpha": 1.0, "class_loss": "quality", "box_loss": "giou", "box_weight": 2.0, "balance": 0.1,
-            "decay": 0.05,
-        },
+        {"alpha": 1.0, "balance": 0.1} | LOSSES,
         {
             "accurate-a": {
                 "epochs": 8, "rate": 1e-3, "average": 0.995, "frozen": 13, "remember": 4, "validate": 4,
@@ -72,20 +74,29 @@ RECIPES = (
                 "size": "320", "epochs": 5, "rate": 2.5e-4, "average": 0.998, "frozen": 6, "mosaics": 0.2,
                 "teacher": TEACHER, "validate": 3,
             },
+            "accurate-d": LONG | {"size": "320", "epochs": 50, "rate": 1e-3},
         },
-        until={"accurate-b": 12},
+        until={"accurate-b": 12, "accurate-d": 40},
+        note=(
+            "Stages a to c ran on two cores with TensorFlow (b 1.45 s, c about 2.1 s a step of 16 pictures),"
+            " d on a GPU with\nKERAS_BACKEND=jax (an NVIDIA H200, 7 minutes, two trainings side by side)."
+            " It began with, and learnt from, the\nint8 file of stage c: its float run was lost. The recipe"
+            " run anew gives another, similar file."
+        ),
     ),
     Recipe(
         "detector-fast",
-        "SSDLite MobileNetV2 alpha 0.35, 256 x 256",
-        "mobilenet_v2_0.35_imagenet_notop.weights.h5",
-        {"alpha": 0.35, "size": "256"},
-        {
-            "fast-a": {
-                "epochs": 16, "rate": 1.5e-3, "average": 0.995, "frozen": 13, "remember": 6, "validate": 2,
-            },
-            "fast-b": {"epochs": 2, "rate": 5e-4, "average": 0.99, "frozen": 3, "frozen_norms": True},
-        },
+        "SSDLite MobileNetV2 alpha 1.0 with 65 % of its inner channels removed, 320 x 320",
+        "accurate-c",
+        {"alpha": 1.0, "size": "320", "balance": 0.1} | LOSSES,
+        {"fast-a": LONG | {"epochs": 70, "rate": 2e-3, "prune_channels": 0.65}},
+        until={"fast-a": 40},
+        note=(
+            "It ran on a GPU with KERAS_BACKEND=jax (an NVIDIA H200, 7 minutes, two trainings side by side),"
+            " and began with,\nand learnt from, the int8 file of stage accurate-c, whose float run was lost."
+            " Three more epochs at a falling rate,\nwith the accurate net as teacher, gave nothing. The"
+            " recipe run anew gives another, similar file."
+        ),
     ),
 )  # fmt: skip
 
@@ -118,32 +129,40 @@ def settings_of(recipe: Recipe, shared: Path, runs: Path, factor: float) -> dict
         "validation": ",".join(str(shared / "data" / name / "val.json") for name in HELD),
         "classes": CLASSES, "anchors": 5, "seed": 1,
     }  # fmt: skip
-    begin, made = str(shared / "weights" / recipe.weights), {}
+    imagenet = recipe.weights.endswith(".h5")
+    begin, made = str((shared / "weights" if imagenet else runs) / recipe.weights), {}
     for name, own in recipe.stages.items():
         one = Settings(**{**common, **recipe.common, **own, "weights": begin})
-        if one.teacher:
+        if one.teacher == TEACHER:
             place = shared / "models"
             one = replace(one, teacher=str(place / one.teacher), teacher_labels=str(place / LABELS))
+        elif one.teacher:
+            one = replace(one, teacher=str(runs / one.teacher))
         made[name] = replace(one, epochs=max(1, round(one.epochs * factor)))
         begin = str(runs / name)
     return made
 
 
 def build(recipe: Recipe, shared: Path, runs: Path, models: Path, factor: float) -> Path:
-    """Trains, quantizes, measures and describes one of the files.
+    """Trains one of the files and quantizes it; returns its path.
 
     Raises:
-        InputMissing: The shared data is not there.
+        InputMissing: The shared data is not there, or the run to begin with.
     """
-    from edge_detect.workshop import convert, train
-    from edge_detect.workshop.files import write_whole
+    from edge_detect.workshop import train
 
-    stages = settings_of(recipe, shared, runs, factor)
-    for name, settings in stages.items():
+    for name, settings in settings_of(recipe, shared, runs, factor).items():
         log.info("%s: stage %s", recipe.file, name)
         train.train(settings, runs / name, until=round(recipe.until.get(name, 0) * factor))
-    last = next(reversed(stages))
-    parent = convert.open_parent(runs / last)
+    return finish(recipe, shared, runs, models)
+
+
+def finish(recipe: Recipe, shared: Path, runs: Path, models: Path) -> Path:
+    """The int8 file of a recipe's last run, with its labels; its float parent stays beside the runs."""
+    from edge_detect.workshop import convert
+    from edge_detect.workshop.files import write_whole
+
+    parent = convert.open_parent(runs / next(reversed(recipe.stages)))
     parent = replace(parent, about=replace(parent.about, name=recipe.file))
     models.mkdir(parents=True, exist_ok=True)
     path = models / f"{recipe.file}.tflite"
@@ -226,6 +245,7 @@ def card(recipe: Recipe, path: Path, found: dict[str, Any], stages: dict[str, Se
         ),
         calibration=origin["calibration"],
         parent=origin["parent_sha256"],
+        note=recipe.note,
         versions=", ".join(f"{name} {version}" for name, version in origin["versions"].items()),
     )
 
@@ -264,6 +284,8 @@ and animals/val together; of the three ways to calibrate the one with the highes
 | stage | px | epochs | rate | frozen before block | channels removed | teacher | seed |
 |---|---|---|---|---|---|---|---|
 {stages}
+
+{note}
 
 Float parent SHA-256 `{parent}`. Software: {versions}.
 

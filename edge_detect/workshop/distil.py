@@ -1,4 +1,8 @@
-"""Distil: what another detector says of a picture, as targets for ours."""
+"""Distil: what another detector says of a picture, as targets for ours.
+
+A net of ours with the same anchors teaches anchor by anchor, beside the pupil (`twin`); any other
+detector through the boxes that it finds (`teacher`).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from edge_detect import boxes as rectangles
 from edge_detect.detections import Detections
 from edge_detect.detector import Detector
-from edge_detect.errors import ConfigError
+from edge_detect.errors import ConfigError, ModelError
 from edge_detect.frame import Frame
 from edge_detect.model import Model, open_model
 from edge_detect.workshop import targets
@@ -40,6 +45,41 @@ def open_teacher(path: Path, labels: Path | None = None) -> Model:
         file = Path(folder) / "teacher.tflite"
         file.write_bytes(convert(open_parent(path), Options(scheme=SCHEMES["float32"]), None))
         return open_model(file, labels, threads=1)
+
+
+def own_plan(path: Path) -> Architecture | None:
+    """The architecture of a teacher that this workshop made, a run or a file; None of any other."""
+    from edge_detect.workshop import transplant
+    from edge_detect.workshop.run import Run
+
+    if path.is_dir():
+        settings, plan, _ = Run(path).settings()
+        return None if settings.quantize else plan
+    if path.suffix != ".tflite" or not path.exists():
+        return None
+    try:
+        return transplant.architecture_of(path)
+    except ModelError:
+        return None
+
+
+def twin(path: Path, plan: Architecture) -> keras.Model | None:
+    """A teacher of ours as a net that answers at the pupil's own anchors; None where it has others.
+
+    Args:
+        path: The teacher: a run, or a file that this workshop wrote.
+        plan: The pupil.
+    """
+    from edge_detect.workshop import export, transplant
+    from edge_detect.workshop.run import Run
+
+    known = own_plan(path)
+    if known is None or (known.size, known.classes, known.shapes) != (plan.size, plan.classes, plan.shapes):
+        return None
+    weights = export.fold(Run(path).model()[0]) if path.is_dir() else transplant.weights_of(path)
+    made = export.folded(known, weights, batch=None)
+    made.trainable = False
+    return made
 
 
 def teacher(path: Path, plan: Architecture, weight: float, labels: Path | None = None) -> Teach:

@@ -56,9 +56,9 @@ def fold(model: keras.Model) -> Weights:
     return weights
 
 
-def folded(plan: Architecture, weights: Weights) -> keras.Model:
-    """The net for one picture, of plain convolutions."""
-    model = net.build(plan, Folded(), batch=1)
+def folded(plan: Architecture, weights: Weights, batch: int | None = 1) -> keras.Model:
+    """The net for one picture, or for batches of any size, of plain convolutions."""
+    model = net.build(plan, Folded(), batch=batch)
     for name, values in weights.items():
         model.get_layer(name).set_weights(values)
     return model

@@ -99,6 +99,33 @@ def giou(offsets: Array, wanted: Array, positive: Array, anchors: Array) -> Arra
     return ops.sum((1 - value) * positive)
 
 
+def imitation(
+    logits: Array, offsets: Array, taught: Array, taught_offsets: Array, anchors: Array, *, least: float = 0.1
+) -> tuple[Array, Array]:
+    """How far the scores and the boxes are from those of a teacher with the same anchors.
+
+    Each is a sum divided by the teacher's own scores; boxes count where and as much as the teacher is sure.
+
+    Args:
+        logits: (batch, n, c).
+        offsets: (batch, n, 4) ty tx th tw.
+        taught: (batch, n, c) logits of the teacher.
+        taught_offsets: (batch, n, 4) its offsets.
+        anchors: (n, 4) centre y, centre x, height, width.
+        least: Score below which the teacher's boxes count nothing.
+
+    Source: Hinton et al., arXiv:1503.02531, section 2 (soft targets), here with the focus of
+    arXiv:2006.04388, equation 5.
+    """
+    wanted = ops.sigmoid(taught)
+    sure = ops.max(wanted, axis=-1)
+    sure = ops.where(sure > least, sure, 0.0)
+    count = ops.maximum(ops.sum(sure), 1.0)
+    everywhere = ops.ones_like(sure)
+    scores = quality_focal(logits, wanted, ops.ones_like(wanted), everywhere)
+    return scores / count, giou(offsets, taught_offsets, sure, anchors) / count
+
+
 def fits(offsets: Array, wanted: Array, positive: Array, anchors: Array) -> Array:
     """(batch, n) IoU of predicted and wanted boxes, 1 at anchors without one; arguments as of `giou`."""
     return ops.where(positive > 0, _overlap(offsets, wanted, anchors)[0], 1.0)

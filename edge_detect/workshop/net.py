@@ -302,4 +302,7 @@ def from_json(data: dict[str, Any]) -> Architecture:
 
 def normalized(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """(..., 3) uint8 BGR as the net wants it: RGB in -1..1."""
-    return images[..., ::-1].astype(np.float32) / np.float32(127.5) - np.float32(1)
+    values = images[..., ::-1].astype(np.float32)
+    values /= np.float32(127.5)
+    values -= np.float32(1)
+    return values

@@ -172,18 +172,19 @@ def flip(sample: Sample) -> Sample:
 
 def relight(sample: Sample, chance: np.random.Generator) -> Sample:
     """Another light, another camera: brightness, contrast, colour, and at times blur, noise or grey."""
-    image = sample.image.astype(np.float32)
-    image = (image - 128) * chance.uniform(0.7, 1.3) + 128 + chance.uniform(-30, 30)
-    image *= chance.uniform(0.9, 1.1, 3).astype(np.float32)  # white balance
-    grey = image @ np.array([0.114, 0.587, 0.299], np.float32)
+    contrast, brightness = chance.uniform(0.7, 1.3), chance.uniform(-30, 30)
+    balance = chance.uniform(0.9, 1.1, 3)
     colourful = 0.0 if chance.random() < 0.04 else chance.uniform(0.6, 1.4)
-    image = grey[..., None] + (image - grey[..., None]) * np.float32(colourful)
+    # all of it is one 3 x 4 matrix: colour' = towards grey (balance * (contrast * colour + brightness))
+    grey = colourful * np.eye(3) + (1 - colourful) * np.array([0.114, 0.587, 0.299])
+    gains, offset = grey * balance * contrast, grey @ balance * (128 * (1 - contrast) + brightness)
+    result = cv2.transform(sample.image, np.column_stack([gains, offset]))
     if chance.random() < 0.15:
-        image += chance.normal(0, chance.uniform(2, 10), image.shape).astype(np.float32)
-    result = np.clip(image, 0, 255).astype(np.uint8)
+        noise = chance.standard_normal(result.shape, np.float32) * np.float32(chance.uniform(2, 10))
+        result = np.clip(result + noise, 0, 255).astype(np.uint8)
     if chance.random() < 0.1:
-        result = np.asarray(cv2.GaussianBlur(result, (0, 0), chance.uniform(0.4, 1.2)), np.uint8)
-    return replace(sample, image=result)
+        result = cv2.GaussianBlur(result, (0, 0), chance.uniform(0.4, 1.2))
+    return replace(sample, image=np.asarray(result, np.uint8))
 
 
 def mosaic(parts: Sequence[Sample], size: tuple[int, int], chance: np.random.Generator) -> Sample:

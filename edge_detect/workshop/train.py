@@ -19,22 +19,29 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 from keras import ops
 
 from edge_detect import __version__
 from edge_detect.errors import ConfigError, DatasetError
-from edge_detect.fit import letterbox
-from edge_detect.workshop import curves, export, formats, net, prune, qat, samples, targets, transplant
+from edge_detect.workshop import (
+    curves,
+    distil,
+    formats,
+    net,
+    prune,
+    qat,
+    start,
+)
 from edge_detect.workshop.average_precision import Precision
-from edge_detect.workshop.batches import Batches, remember
+from edge_detect.workshop.batches import Batches, Teach, remember
 from edge_detect.workshop.dataset import Dataset, keep
 from edge_detect.workshop.files import write_whole
 from edge_detect.workshop.net import Architecture
 from edge_detect.workshop.run import Run
-from edge_detect.workshop.settings import Settings, option, size_of
-from edge_detect.workshop.targets import Shapes
+from edge_detect.workshop.settings import Settings, option
 from edge_detect.workshop.trainee import Statistics, Trainee, cosine
 from edge_detect.workshop.validation import validate
 
@@ -58,6 +65,7 @@ def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.in
     """
     run = Run(folder)
     keras.utils.set_random_seed(settings.seed)
+    cv2.setNumThreads(1)  # samples are made side by side already
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -69,17 +77,20 @@ def train(settings: Settings, folder: Path, tell: Callable[[str], None] = log.in
         return run
     with _policy(settings.precision):
         core = qat.build(plan, settings.quantize) if settings.quantize else net.build(plan)
-    _load_weights(core, plan, settings, data)
+    start.load_weights(core, plan, settings, data)
     net.freeze(core, settings.frozen, norms=settings.frozen_norms)
+    beside, teach = _teacher(settings, plan)
     batches = Batches(
         data.pictures, plan.classes, plan.size, plan.anchors, settings.batch, settings.seed, settings.mosaics,
-        settings.balance, _teacher(settings, plan),
+        settings.balance, teach,
     )  # fmt: skip
     trained = core
     if settings.remember:
+        if beside:
+            raise ConfigError("--remember: cannot be combined with --teacher, who wants to see each picture")
         batches = remember(batches, settings.remember, net.front(core, plan, settings.frozen), tell)
         trained = net.back(core, settings.frozen)
-    model = Trainee(trained, settings, plan.anchors)
+    model = Trainee(trained, settings, plan.anchors, beside)
     model.compile(optimizer=_optimizer(settings))
     _Loop(run, settings, plan, core, model, batches, held, tell).go(until)
     return run
@@ -108,22 +119,7 @@ def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
                 " give a new folder, or the same settings to go on"
             )
         return plan
-    size = size_of(settings.size)
-    if settings.weights.endswith(".tflite"):
-        plan = replace(transplant.architecture_of(Path(settings.weights)), size=size)
-        if plan.classes != data.classes:
-            raise ConfigError(f"--weights: a file with classes {', '.join(plan.classes)}, expected the same")
-    elif settings.weights and Path(settings.weights).is_dir():
-        base, plan, _ = Run(Path(settings.weights)).settings()
-        if plan.classes != data.classes:
-            raise ConfigError(f"--weights: a run with classes {', '.join(plan.classes)}, expected the same")
-        if base.quantize:
-            raise ConfigError(f"--weights: {settings.weights} is a quantized run; expected a float one")
-        if settings.prune_channels:
-            plan = prune.channels(Run(Path(settings.weights)).model()[0], plan, settings.prune_channels)[1]
-        plan = replace(plan, size=size)
-    else:
-        plan = net.design(size, data.classes, settings.alpha, fit_shapes(data, size, settings))
+    plan = start.architecture(settings, data)
     run.folder.mkdir(parents=True, exist_ok=True)
     versions = {"edge_detect": __version__, "python": platform.python_version(), "keras": keras.__version__}
     versions |= {"backend": keras.backend.backend(), "numpy": np.__version__}
@@ -136,22 +132,6 @@ def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
     }
     write_whole(run.settings_path, json.dumps(document, indent=1).encode())
     return plan
-
-
-def fit_shapes(data: Dataset, size: tuple[int, int], settings: Settings) -> Shapes:
-    """Anchors for the boxes as training will show them: letterboxed, zoomed in and out."""
-    chance = np.random.default_rng(settings.seed)
-    sides = []
-    for picture in data.pictures:
-        fit = letterbox(picture.size, size)
-        boxes = np.array([label.box for label in picture.labels if not label.ignore], np.float32)
-        if len(boxes):
-            inside = fit.to_input(boxes.reshape(-1, 4), picture.size)
-            sides.append((inside[:, 2:] - inside[:, :2])[:, ::-1] / chance.uniform(0.5, 1.5))
-    every = np.clip(np.concatenate(sides), 0.01, 1)
-    if len(every) > 10_000:
-        every = every[chance.permutation(len(every))[:10_000]]
-    return targets.fit_anchors(every.astype(np.float32), settings.anchors, settings.seed)
 
 
 def _optimizer(settings: Settings) -> Any:
@@ -179,33 +159,15 @@ def _policy(precision: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _load_weights(model: keras.Model, plan: Architecture, settings: Settings, data: Dataset) -> None:
-    path = Path(settings.weights)
-    if not settings.weights:
-        return
-    if path.is_dir():
-        given, old = Run(path).model()
-        if settings.prune_channels:
-            given, _ = prune.channels(given, old, settings.prune_channels)
-        if settings.quantize:
-            qat.load(model, export.fold(given))
-        else:
-            model.set_weights(given.get_weights())
-    elif path.suffix == ".tflite":
-        some = data.pictures[:: max(1, len(data) // 64)][:64]
-        shown = [samples.whole(samples.load(picture, plan.classes), plan.size).image for picture in some]
-        transplant.put(model, plan, transplant.weights_of(path), net.normalized(np.stack(shown)))
-    else:
-        net.load_backbone(model, plan, path)
-
-
-def _teacher(settings: Settings, plan: Architecture) -> Any:
+def _teacher(settings: Settings, plan: Architecture) -> tuple[keras.Model | None, Teach | None]:
+    """The teacher as a net beside the pupil, or as a change of its targets."""
     if not settings.teacher:
-        return None
-    from edge_detect.workshop.distil import teacher
-
+        return None, None
+    path = Path(settings.teacher)
+    if beside := distil.twin(path, plan):
+        return beside, None
     labels = Path(settings.teacher_labels) if settings.teacher_labels else None
-    return teacher(Path(settings.teacher), plan, settings.teacher_weight, labels)
+    return None, distil.teacher(path, plan, settings.teacher_weight, labels)
 
 
 class _Loop:

@@ -17,12 +17,16 @@ from edge_detect.workshop.settings import Settings
 class Trainee(keras.Model):
     """A net that knows its losses.
 
-    Both are sums over the batch divided by the number of anchors with a box.
+    Both are sums over the batch divided by the number of anchors with a box. A teacher with the same
+    anchors has its share in them.
     """
 
-    def __init__(self, core: keras.Model, settings: Settings, around: Anchors) -> None:
+    def __init__(
+        self, core: keras.Model, settings: Settings, around: Anchors, teacher: keras.Model | None = None
+    ) -> None:
         super().__init__(inputs=core.inputs, outputs=core.outputs)
         self.core = core
+        self.teacher = teacher
         self._settings = settings
         self._around = around
         self.parts = {name: keras.metrics.Mean(name=name) for name in ("classes", "boxes")}
@@ -63,6 +67,11 @@ class Trainee(keras.Model):
         else:
             boxes = losses.smooth_l1(offsets, wanted, positive)
         classes, boxes = classes / count, boxes / count
+        if self.teacher:
+            said, share = self.teacher(x, training=False), self._settings.teacher_weight
+            taught = losses.imitation(scores, offsets, said["scores"], said["boxes"], around)
+            classes = (1 - share) * classes + share * taught[0]
+            boxes = (1 - share) * boxes + share * taught[1]
         self.parts["classes"].update_state(classes)
         self.parts["boxes"].update_state(boxes)
         return classes + self._settings.box_weight * boxes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -11,23 +13,32 @@ from edge_detect import anchors, detections, pixels
 from edge_detect.boxes import clip
 from edge_detect.detections import Detections
 from edge_detect.fit import letterbox
+from edge_detect.frame import Image
 from edge_detect.workshop import average_precision, net, samples
 from edge_detect.workshop.average_precision import Precision
-from edge_detect.workshop.dataset import Dataset
+from edge_detect.workshop.dataset import Dataset, Picture
 from edge_detect.workshop.net import Architecture
 from edge_detect.workshop.targets import VARIANCES
 
 
 def validate(model: keras.Model, plan: Architecture, held: Dataset, batch: int = 16) -> Precision:
     """How good a net is on a set, before anything is quantized."""
-    found = []
-    for start in range(0, len(held), batch):
-        part = [samples.load(p, plan.classes) for p in held.pictures[start : start + batch]]
-        images = np.stack([samples.whole(sample, plan.size).image for sample in part])
-        answers = model.predict_on_batch(net.normalized(images))
-        for i, sample in enumerate(part):
-            found.append(decode(answers["boxes"][i], answers["scores"][i], plan, sample.size))
+    found: list[Detections] = []
+    with ThreadPoolExecutor(os.cpu_count(), "validation") as pool:
+        for start in range(0, len(held), batch):
+            part = list(pool.map(lambda p: _show(p, plan), held.pictures[start : start + batch]))
+            # always of one shape, for which back ends compile the net
+            images = np.resize(np.stack([image for image, _ in part]), (batch, *part[0][0].shape))
+            answers = model.predict_on_batch(net.normalized(images))
+            rows = zip(answers["boxes"], answers["scores"], (size for _, size in part), strict=False)
+            found += pool.map(lambda row: decode(row[0], row[1], plan, row[2]), rows)
     return average_precision.measure(held, found, plan.classes, held.classes)
+
+
+def _show(picture: Picture, plan: Architecture) -> tuple[Image, tuple[int, int]]:
+    """The picture as the net is shown it, and its own size."""
+    sample = samples.load(picture, plan.classes)
+    return samples.whole(sample, plan.size).image, sample.size
 
 
 def decode(

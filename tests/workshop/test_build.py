@@ -27,12 +27,29 @@ def test_each_stage_begins_with_the_one_before(recipe: build.Recipe) -> None:
     stages = build.settings_of(recipe, SHARED, RUNS, 1.0)
 
     begins = [settings.weights for settings in stages.values()]
-    assert begins[0].startswith("shared/weights/mobilenet_v2_")
+    assert begins[0].startswith(("shared/weights/mobilenet_v2_", "runs/accurate-"))
     assert begins[1:] == [str(RUNS / name) for name in list(stages)[:-1]]
     assert {settings.classes for settings in stages.values()} == {build.CLASSES}
     assert all("street/train.json" in settings.data for settings in stages.values())
     # nothing is learnt from what is measured on
     assert not any("val.json" in settings.data for settings in stages.values())
+
+
+def test_the_teacher_is_the_shared_file_or_a_run() -> None:
+    teachers = {name: one.teacher for name, one in build.settings_of(ACCURATE, SHARED, RUNS, 1.0).items()}
+
+    assert teachers["accurate-a"] == ""
+    assert teachers["accurate-c"] == "shared/models/yolox_nano.tflite"
+    assert teachers["accurate-d"] == "runs/accurate-c"
+
+
+def test_what_a_recipe_begins_or_learns_with_is_made_before_it() -> None:
+    made: set[str] = set()
+    for recipe in build.RECIPES:
+        for name, one in build.settings_of(recipe, SHARED, RUNS, 1.0).items():
+            needed = {Path(path).name for path in (one.weights, one.teacher) if path.startswith("runs/")}
+            assert needed <= made, name
+            made.add(name)
 
 
 def test_a_factor_shortens_every_stage() -> None:
@@ -78,6 +95,9 @@ def test_the_card_says_what_was_measured_and_how(tmp_path: Path, monkeypatch: py
     assert not [line for line in lines if line.startswith("| street/val | dog |")]
     assert [line for line in lines if line.startswith("| accurate-c |")] == [
         "| accurate-c | 320 | 5 of 5 | 0.00025 | 6 | 50% | yolox_nano | 1 |"
+    ]
+    assert [line for line in lines if line.startswith("| accurate-d |")] == [
+        "| accurate-d | 320 | 40 of 50 | 0.001 | 0 | 0% | accurate-c | 1 |"
     ]
     assert [line for line in lines if line.startswith("| accurate-b |")] == [
         "| accurate-b | 256 | 12 of 30 | 0.0004 | 6 | 0% | yolox_nano | 1 |"

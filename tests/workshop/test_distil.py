@@ -132,3 +132,37 @@ def test_a_run_can_teach(tmp_path: Path) -> None:
     opened = distil.open_teacher(small_nets.run(tmp_path, small_nets.float_net()))
 
     assert opened.labels.names == small_nets.CLASSES
+
+
+def test_a_net_of_ours_with_the_same_anchors_teaches_beside_the_pupil(tmp_path: Path) -> None:
+    run = small_nets.run(tmp_path, small_nets.float_net())
+    shown = small_nets.pictures(3)
+
+    beside = distil.twin(run, replace(small_nets.PLAN, hidden=(16,) * 16))
+
+    assert beside is not None
+    assert not beside.trainable_variables
+    said, wanted = beside.predict_on_batch(shown), small_nets.float_net().predict_on_batch(shown)
+    for name in ("boxes", "scores"):
+        np.testing.assert_allclose(said[name], wanted[name], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "other", [{"size": (96, 96)}, {"classes": ("cat", "dog")}, {"shapes": (((0.5, 0.5),),) * 5}],
+    ids=["size", "classes", "anchors"],
+)  # fmt: skip
+def test_a_pupil_with_another_form_of_answer_has_no_twin(tmp_path: Path, other: dict[str, Any]) -> None:
+    run = small_nets.run(tmp_path, small_nets.float_net())
+
+    assert distil.twin(run, replace(small_nets.PLAN, **other)) is None
+
+
+def test_a_file_of_others_has_no_plan_of_ours(detector: Path) -> None:
+    assert distil.own_plan(detector) is None
+    assert distil.twin(detector, small_nets.PLAN) is None
+
+
+def test_a_simulated_net_does_not_teach_beside(tmp_path: Path) -> None:
+    run = small_nets.run(tmp_path, small_nets.rounded_net(), "int8")
+
+    assert distil.own_plan(run) is None

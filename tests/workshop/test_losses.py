@@ -175,3 +175,40 @@ def test_giou_of_a_nested_box_is_one_less_the_share() -> None:
 
 def test_giou_without_a_box_is_nothing() -> None:
     assert float(losses.giou(offsets(0, 0, 1, 1), offsets(0, 0, 0.1, 0.1), batch(0.0), ANCHOR)) == 0
+
+
+def test_who_says_what_the_teacher_says_has_no_box_loss_and_the_least_score_loss() -> None:
+    taught, box = batch([2.0, -3.0]), offsets(0.3, 0.4, 0.7, 0.8)
+
+    scores, boxes = losses.imitation(taught, box, taught, box, ANCHOR)
+
+    assert float(scores) == pytest.approx(0, abs=1e-6)
+    assert float(boxes) == pytest.approx(0, abs=1e-5)
+
+
+def test_imitation_is_worked_by_hand() -> None:
+    sure = 1 / (1 + math.exp(-2.0))
+
+    scores, boxes = losses.imitation(
+        batch([0.0]), offsets(0.3, 0.4, 0.7, 0.6), batch([2.0]), offsets(0.3, 0.4, 0.7, 0.8), ANCHOR
+    )
+
+    # at a score of a half the entropy is ln 2 whatever is wanted; both are divided by what the teacher says
+    assert float(scores) == pytest.approx((sure - 0.5) ** 2 * math.log(2) / max(sure, 1), rel=1e-5)
+    assert float(boxes) == pytest.approx(sure * (1 - 0.5) / max(sure, 1), rel=1e-4)
+
+
+def test_boxes_of_a_teacher_who_sees_nothing_do_not_count() -> None:
+    _, boxes = losses.imitation(
+        batch([0.0]), offsets(0, 0, 0.1, 0.1), batch([-5.0]), offsets(0.3, 0.4, 0.7, 0.8), ANCHOR
+    )
+
+    assert float(boxes) == 0
+
+
+def test_imitation_pulls_each_score_towards_the_teacher() -> None:
+    box = offsets(0.3, 0.4, 0.7, 0.8)
+
+    pull = slope(lambda x: losses.imitation(x, box, batch([2.0, -2.0]), box, ANCHOR)[0], batch([0.0, 0.0]))
+
+    assert pull[0, 0, 0] < 0 < pull[0, 0, 1]

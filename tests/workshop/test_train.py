@@ -23,7 +23,7 @@ import small_nets
 import squares
 
 from edge_detect.errors import ConfigError, DatasetError, EdgeDetectError, InputMissing, ModelError
-from edge_detect.workshop import distil, net, prune, qat, train
+from edge_detect.workshop import distil, net, prune, qat, start, train
 from edge_detect.workshop.dataset import Label, Picture
 from edge_detect.workshop.run import Run
 from edge_detect.workshop.settings import Settings
@@ -327,7 +327,7 @@ def test_anchors_fit_boxes_as_they_are_shown() -> None:
     picture = Picture(Path("a"), (200, 100), (Label("car", (0, 0, 100, 50)),), frozenset({"car"}))
     crowd = replace(picture, labels=(Label("car", (0, 0, 200, 100), ignore=True),))
 
-    shapes = train.fit_shapes(train.Dataset(("car",), (picture,) * 50 + (crowd,)), (64, 64), short("a"))
+    shapes = start.fit_shapes(train.Dataset(("car",), (picture,) * 50 + (crowd,)), (64, 64), short("a"))
 
     sides = np.array([shape for level in shapes for shape in level])
     assert sides.shape == (10, 2)

@@ -55,6 +55,31 @@ def test_the_loss_is_the_weighted_sum_for_each_box(classes: str, boxes: str) -> 
     assert float(model.parts["boxes"].result()) == pytest.approx(float(second) / 2, rel=1e-5)
 
 
+class Sayer:
+    """A teacher who always says the same."""
+
+    def __init__(self, **said: Any) -> None:
+        self.said = said
+
+    def __call__(self, x: Any, training: bool) -> dict[str, Any]:
+        assert not training
+        return self.said
+
+
+def test_a_teacher_beside_has_its_share_in_the_loss() -> None:
+    wanted, said = answers()
+    other = answers()[1] | {"scores": said["scores"] + 1}
+    alone, both = (trainee(teacher_weight=0.25, box_weight=0.5, box_loss="giou") for _ in range(2))
+    both.teacher = Sayer(**other)
+
+    loss = both.compute_loss(x=np.zeros((1, 2)), y=wanted, y_pred=said)
+
+    taught = losses.imitation(said["scores"], said["boxes"], other["scores"], other["boxes"], AROUND)
+    own = float(alone.compute_loss(y=wanted, y_pred=said))
+    expected = 0.75 * own + 0.25 * (float(taught[0]) + 0.5 * float(taught[1]))
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
 def test_without_a_box_the_loss_is_finite() -> None:
     wanted, said = answers((0, 0, 0))
 
