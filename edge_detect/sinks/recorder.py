@@ -247,6 +247,7 @@ class Recorder:
             self._last = picture.number, name
         before, shot.name = shot.name, name
         self._store.add_snapshot(id, name, shot.box)
+        self._settle(name)
         if before and not self._store.has(before):
             self.shelf.delete(before)
 
@@ -264,6 +265,13 @@ class Recorder:
             self._complain("not recorded: %s", error)
             return False
 
+    def _settle(self, name: str) -> None:
+        """Does with a new file what a person wanted of its events before it was there."""
+        if not self._store.has(name):
+            self.shelf.delete(name)
+        elif self._store.has(name, protected=True):
+            self.shelf.protect(name, True)
+
     def _tidy(self) -> None:
         now = time.monotonic()
         if now - self._tidied > TIDY:
@@ -280,6 +288,7 @@ class Recorder:
             self.clips += 1
             for id, at in events.items():
                 self._store.add_clip(id, name, at)
+            self._settle(name)
 
 
 def _wake(waiting: queue.Queue[Any]) -> None:

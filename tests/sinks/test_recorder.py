@@ -288,6 +288,29 @@ def test_it_closes_twice_and_leaves_no_thread(desk: Callable[..., Desk]) -> None
     assert not any(thread.is_alive() for thread in one.recorder._threads)
 
 
+def test_what_was_wanted_of_an_event_before_its_clip_is_done_to_the_clip(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.play(3, (1.0, event("a")), (1.0, event("b")), (2.0, event("a", "end")), (2.9, event("b", "end")))
+    records = Records(one.store, one.shelf)
+    wait_until(lambda: all((row := one.store.get(id)) and row.event.type == "end" for id in "ab"))
+    records.protect("a", True)
+    assert records.delete("b")
+    rows = one.end()
+
+    assert set(rows) == {"a"}
+    assert not (one.folder / rows["a"].clip).stat().st_mode & 0o222
+
+
+def test_the_clip_of_events_that_are_deleted_is_not_kept(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    one.play(3, (1.0, event()), (2.9, event(type="end")))
+    wait_until(lambda: (row := one.store.get("a")) and row.event.type == "end" and row.snapshot)
+    assert Records(one.store, one.shelf).delete("a")
+    one.end()
+
+    assert one.files() == []
+
+
 def test_records_protect_and_delete_what_events_share(desk: Callable[..., Desk]) -> None:
     one = desk()
     one.play(5, (2.0, event("a")), (2.0, event("b")), (3.0, event("a", "end")), (3.0, event("b", "end")))
