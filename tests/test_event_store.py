@@ -179,8 +179,9 @@ def test_the_oldest_are_forgotten_and_the_protected_stay(
 ) -> None:
     monkeypatch.setattr(event_store, "KEPT", 100)
     store = opened()
-    store.tell([event(f"{number:03}", type="end") for number in range(120)])
+    store.tell([event("000", type="end")])
     store.protect("000", True)
+    store.tell([event(f"{number:03}", type="end") for number in range(1, 120)])
     store.commit()
 
     assert len(ids(store)) == 99

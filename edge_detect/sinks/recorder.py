@@ -34,7 +34,6 @@ WORDS = 1000  # of events that may wait
 LAG = 8.0  # seconds of pictures that wait for a slow card, besides those before an event
 TIDY = 60.0  # seconds between two looks at the limits
 PATIENCE = 5.0  # seconds that a recorded source waits for us
-JITTER = 0.3  # of the time between two pictures: by so much one may come early
 BEHIND = 100  # pictures that the clip of a recorded source may be behind
 NICENESS = 10  # of our threads: the net comes first
 
@@ -120,7 +119,7 @@ class Recorder:
             self._shift += self._before - now + step
         self._before = now
         now += self._shift
-        if self._filming and now >= self._due - step * JITTER:
+        if self._filming and now >= self._due:
             wanted, self._due = True, max(now, self._due + step)
         if wanted:
             self._put(replace(scene.frame, time=now), scene.events)

@@ -151,6 +151,15 @@ def test_events_that_overlap_share_a_clip_and_those_of_a_picture_its_file(desk: 
     assert one.recorder.snapshots == 3
 
 
+def test_an_event_in_the_last_seconds_of_a_clip_makes_it_longer(desk: Callable[..., Desk]) -> None:
+    one = desk(replace(FAST, after=1.0))
+    one.play(8, (2.0, event("a")), (3.0, event("a", "end")), (3.5, event("b")), (5.0, event("b", "end")))
+    rows = one.end()
+
+    assert rows["a"].clip == rows["b"].clip
+    assert frames(one.folder / rows["a"].clip)[-1][0] == pytest.approx(5.0, abs=0.11)  # from 1.0 to 6.0
+
+
 def test_the_best_picture_is_kept(desk: Callable[..., Desk]) -> None:
     one = desk(replace(FAST, clips=False))
     box = (0.1, 0.1, 0.2, 0.2)
