@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
-import socket
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -260,13 +259,13 @@ def follow(
         zones.check(chosen.zones, labels)
     with settings.blame("motion.masks"):
         Gate(chosen.motion)
-    origin = Origin(uri.public(chosen.source.uri), socket.gethostname(), file.path.name, file.sha256[:12])
+    origin = Origin(uri.public(chosen.source.uri), os.uname().nodename, file.path.name, file.sha256[:12])
     return Following(
         chosen,
         labels,
         origin,
         Clocks(source.live),
-        token=secrets.token_hex(3),
+        token=os.urandom(3).hex(),
         lost=lambda: newest is not None and newest.lost,
         journal=_journal(chosen, stack) if source.live else None,
         zones_now=lambda: controls.choice.zones,

@@ -218,7 +218,7 @@ class Rules:
         if kind not in self._settings.kinds:
             return False
         if kind == "camera_back":
-            return True
+            return True  # what the camera does is always told
         places = {place.name: place.cooldown for place in self._places}
         own = places.get(zone, -1.0)
         least = self._settings.cooldown if own < 0 else own

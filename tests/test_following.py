@@ -147,7 +147,9 @@ def test_a_pause_ends_what_has_begun() -> None:
 
     assert [one.type for one in following.wait(paused=True)] == ["end"]
     assert following.wait(paused=True) == ()
-    assert events(walk(following, [20.0] * 10, start=9.0)) == ["start appeared"]
+    scenes = walk(following, [20.0] * 10, start=2.0)
+    assert events(scenes) == ["start appeared"]
+    assert scenes[-1].numbers == (2,)  # who knows who it is after a pause
 
 
 def test_a_lost_camera_is_told_while_no_frame_comes_and_its_return_with_the_next() -> None:
@@ -249,12 +251,12 @@ def test_all_listeners_are_told_though_one_fails() -> None:
         def tell(self, events: tuple[Event, ...]) -> None:
             raise OSError("full")
 
-    following, heard = follow(), Heard()
+    following, heard, other = follow(), Heard(), Heard()
     walk(following, [20.0] * 10)
     with pytest.raises(OSError, match="full"):
-        tell([heard, Broken()], following.close())
+        tell([heard, Broken(), other], following.close())
 
-    assert [one.type for one in heard] == ["end"]
+    assert [one.type for one in heard] == [one.type for one in other] == ["end"]
 
 
 def test_the_loop_tells_sinks_of_everything_and_ends_what_is_open(open_detector: Any) -> None:

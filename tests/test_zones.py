@@ -12,10 +12,11 @@ from edge_detect.config import Zone
 from edge_detect.errors import ConfigError
 
 SQUARE = ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))
+DIAMOND = ((0.5, 0.1), (0.9, 0.5), (0.5, 0.9), (0.1, 0.5))
 HORSESHOE = ((0.0, 0.0), (0.3, 0.0), (0.3, 0.7), (0.7, 0.7), (0.7, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 ACROSS = ((0.0, 0.5), (0.5, 0.5), (1.0, 0.5))
 POINT = st.tuples(
-    st.integers(0, 40).map(lambda n: n / 40 + 0.003), st.integers(0, 40).map(lambda n: n / 40 + 0.007)
+    st.integers(0, 40).map(lambda n: n / 41 + 0.003), st.integers(0, 40).map(lambda n: n / 41 + 0.007)
 )
 
 
@@ -27,6 +28,9 @@ POINT = st.tuples(
         (SQUARE, (0.5, 0.9), False),
         (HORSESHOE, (0.5, 0.3), False),
         (HORSESHOE, (0.15, 0.3), True),
+        (DIAMOND, (0.5, 0.5), True),  # level with two corners
+        (DIAMOND, (0.05, 0.5), False),
+        (DIAMOND, (0.95, 0.5), False),
         (HORSESHOE, (0.5, 0.9), True),
     ],
 )

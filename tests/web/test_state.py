@@ -184,3 +184,12 @@ def test_a_rate_beyond_what_is_kept_is_right_too() -> None:
         tally.add(scenes.scene(number=n), Timing(), live=False)
 
     assert tally.recent(3.0)[0] > RECENT / 3
+
+
+def test_the_state_has_the_counts_of_the_run(fresh: Site) -> None:
+    counts = {"present": {"person": 2}, "zones": {}, "lines": {"gate": {"person": {"in": 3, "out": 1}}}}
+    before = fresh.ask("/api/state").json["counts"]
+    fresh.facts.counts = lambda: counts
+
+    assert before == {}
+    assert fresh.ask("/api/state").json["counts"] == counts
