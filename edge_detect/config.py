@@ -292,6 +292,49 @@ class Gpio:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorder:
+    """Pictures and clips of events; nothing is written without a folder."""
+
+    folder: str = _setting("", "where snapshots and clips go; empty: nothing is recorded")
+    clips: bool = _setting(True, "record clips besides the snapshots (extra record)")
+    before: float = _setting(5.0, "of a clip before its event", low=0, high=60, unit="seconds")
+    after: float = _setting(5.0, "of a clip after its last event", low=0, high=60, unit="seconds")
+    longest: float = _setting(
+        120.0, "longest clip; another event begins another one", low=1, high=600, unit="seconds"
+    )
+    fps: float = _setting(10.0, "pictures a second of a clip", low=0.1, high=60)
+    width: int = _setting(
+        1280, "greatest width; wider pictures are made smaller; 0: any", low=0, high=16384, unit="pixels"
+    )
+    quality: int = _setting(80, "of the JPEG pictures", low=1, high=100)
+    memory: int = _setting(24, "memory for the pictures of the last seconds", low=1, high=4096, unit="MB")
+    free: int = _setting(
+        512,
+        "what stays free of the disk, or a quarter of a small one",
+        low=0,
+        high=1 << 24,
+        unit="MB",
+    )
+    size: int = _setting(2048, "all recordings; 0: no limit", low=0, high=1 << 24, unit="MB")
+    days: float = _setting(14.0, "age of a recording; 0: no limit", low=0, high=36500, unit="days")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The list of all events, which the page shows."""
+
+    path: str = _setting("", "SQLite file; empty: events.db beside the recordings, none without them")
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """What nobody gets to see."""
+
+    no_pictures: bool = _setting(False, "no picture leaves the memory: no recordings, no live picture")
+    blur: tuple[str, ...] = _setting((), "classes that are made unrecognizable in every picture")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings of a run; an attribute is a section, or an array of tables."""
 
@@ -309,6 +352,9 @@ class Config:
     webhook: Webhook = Webhook()
     exec: Exec = Exec()
     gpio: Gpio = Gpio()
+    recorder: Recorder = Recorder()
+    store: Store = Store()
+    privacy: Privacy = Privacy()
 
 
 _NOTICES = {"mqtt": "host", "webhook": "url", "exec": "command", "gpio": "pin"}

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from edge_detect import zones as places
+from edge_detect.config import Zone
 from edge_detect.detections import Detections
 from edge_detect.errors import ConfigError
 from edge_detect.labels import Labels
@@ -23,15 +25,21 @@ class Choice:
         confidence: Least score of a detection, 0..1.
         classes: Names to tell of; all without any.
         paused: Whether nothing is looked at.
+        zones: Parts of the picture, and lines, that events tell of.
     """
 
     confidence: float
     classes: tuple[str, ...] = ()
     paused: bool = False
+    zones: tuple[Zone, ...] = ()
 
 
 class Controls:
-    """The choice that holds now: read by the loop, changed from any thread, whole or not at all."""
+    """The choice that holds now: read by the loop, changed from any thread, whole or not at all.
+
+    Attributes:
+        labels: Names that `classes` may have.
+    """
 
     def __init__(
         self, choice: Choice, labels: Labels, changed: Callable[[Choice], None] = lambda choice: None
@@ -62,16 +70,20 @@ class Controls:
         confidence: float | None = None,
         classes: Sequence[str] | None = None,
         paused: bool | None = None,
+        zones: Sequence[Zone] | None = None,
     ) -> Choice:
         """Changes what is given and leaves the rest; returns what holds then.
 
         Raises:
-            ConfigError: A confidence or class that cannot be; nothing has changed then.
+            ConfigError: A confidence, class or zone that cannot be; nothing has changed then.
         """
-        given = {"confidence": confidence, "classes": classes, "paused": paused}
+        given = {"confidence": confidence, "classes": classes, "paused": paused, "zones": zones}
         given = {name: value for name, value in given.items() if value is not None}
         if "classes" in given:
             given["classes"] = tuple(dict.fromkeys(classes or ()))
+        if "zones" in given:
+            given["zones"] = tuple(zones or ())
+            places.check(zones or (), self.labels.names)
         with self._alone:
             choice = replace(self._choice, **given)  # type: ignore[arg-type]
             self._wanted, self._choice = self._check(choice), choice

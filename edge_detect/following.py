@@ -237,7 +237,12 @@ def open_lines(chosen: config.Events, stack: ExitStack) -> list[Sink]:
 
 
 def follow(
-    settings: Settings, detect: Detector, source: Source, newest: Newest | None, stack: ExitStack
+    settings: Settings,
+    detect: Detector,
+    source: Source,
+    newest: Newest | None,
+    controls: Controls,
+    stack: ExitStack,
 ) -> Following | None:
     """What makes things and events of boxes in a run; pictures without a time are looked at one by one.
 
@@ -263,6 +268,7 @@ def follow(
         token=os.urandom(3).hex(),
         lost=lambda: newest is not None and newest.lost,
         journal=_journal(chosen, stack) if source.live else None,
+        zones_now=lambda: controls.choice.zones,
     )
 
 

@@ -38,6 +38,7 @@ FLAGS = {
     "output.snapshots": "--snapshots",
     "web.listen": "--web",
     "events.file": "--events",
+    "recorder.folder": "--record",
     "log.every": "--log-every",
     "log.stats": "--stats",
     "log.format": "--log-format",

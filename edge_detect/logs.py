@@ -144,3 +144,23 @@ class Steady(logging.StreamHandler[TextIO]):
     def close(self) -> None:
         self._tell_left_out(self._clock(), after=0)
         super().close()
+
+
+class Minutely:
+    """Tells of a trouble once in `REPEAT` seconds, whoever reads the log, and how often it came since."""
+
+    def __init__(
+        self, tell: Callable[..., None], clock: Callable[[], float] = time.monotonic, every: float = REPEAT
+    ) -> None:
+        self._tell, self._clock, self._every = tell, clock, every
+        self._last, self._more = float("-inf"), 0
+
+    def __call__(self, message: str, *values: object) -> None:
+        """Tells it, or counts it."""
+        now = self._clock()
+        if now - self._last < self._every:
+            self._more += 1
+            return
+        more = f" ({self._more} more since the last such line)" if self._more else ""
+        self._last, self._more = now, 0
+        self._tell(f"{message}%s", *values, more)

@@ -19,6 +19,7 @@ from edge_detect.newest import Newest
 from edge_detect.scene import Scene
 from edge_detect.sinks import Sink, tell
 from edge_detect.sources import Source
+from edge_detect.veil import Veil
 
 
 @contextmanager
@@ -65,6 +66,7 @@ def watch(
     unseen: Callable[[Frame], None] = lambda frame: None,
     heartbeats: Heartbeats | None = None,
     following: Following | None = None,
+    veil: Veil | None = None,
 ) -> int:
     """Looks at one frame after another and hands each scene to every sink.
 
@@ -80,6 +82,7 @@ def watch(
         unseen: Gets each frame that is not looked at, while the controls say pause.
         heartbeats: Learn that inference and outputs move; who hangs is silent for longest.
         following: Makes things and events of what is found, and may let the net rest.
+        veil: Takes from each scene what no sink may have.
 
     Returns:
         How many frames were looked at.
@@ -91,7 +94,7 @@ def watch(
             end.callback(lambda: tell(sinks, following.close()))
         return _watch(
             frames, detect, sinks, meter, stop, limit, idle, controls, unseen, heartbeats or Heartbeats(),
-            following,
+            following, veil or Veil(),
         )  # fmt: skip
 
 
@@ -107,6 +110,7 @@ def _watch(
     unseen: Callable[[Frame], None],
     heartbeats: Heartbeats,
     following: Following | None,
+    veil: Veil,
 ) -> int:
     clock, count = time.perf_counter, 0
     inferred, put_out = heartbeats.expect("inference"), heartbeats.expect("outputs")
@@ -120,16 +124,17 @@ def _watch(
             if frame is None:
                 idle()
             else:
-                unseen(frame)
+                unseen(veil.unseen(frame))
                 asked = clock()
             meter.tick()
             inferred()
             put_out()
             continue
         got = clock()
-        scene = _scene(frame, detect, controls, following)
+        scene = _scene(frame, detect, controls, following, veil)
         found = clock()
         inferred()
+        scene = veil(scene)
         for sink in sinks:
             sink.write(scene)
         done = clock()
@@ -142,17 +147,21 @@ def _watch(
     return count
 
 
-def _scene(frame: Frame, detect: Detector, controls: Controls | None, following: Following | None) -> Scene:
+def _scene(
+    frame: Frame, detect: Detector, controls: Controls | None, following: Following | None, veil: Veil
+) -> Scene:
     least = controls.choice.confidence if controls else detect.confidence
     if following is None:
-        found = _look(frame, detect, least)
+        found = _look(frame, detect, least, veil)
         return Scene(frame, controls(found) if controls else found)
     if not following.wants(frame):
         detect.timing = Timing()
         return following.scene(frame, None, controls)
-    return following.scene(frame, _look(frame, detect, min(least, following.least)), controls)
+    return following.scene(frame, _look(frame, detect, min(least, following.least), veil), controls)
 
 
-def _look(frame: Frame, detect: Detector, least: float) -> Detections:
-    detect.confidence = least  # what is below it is not even decoded
-    return detect(frame)
+def _look(frame: Frame, detect: Detector, least: float, veil: Veil) -> Detections:
+    detect.confidence = min(least, veil.least)  # what is below it is not even decoded
+    found = detect(frame)
+    veil.see(found)  # all of it, also what a person does not want to be told of
+    return found if detect.confidence == least else found.pick(found.scores >= least)

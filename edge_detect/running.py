@@ -22,6 +22,7 @@ from edge_detect.meter import Meter
 from edge_detect.newest import Newest
 from edge_detect.outputs import Drawing, Outputs, Screen, open_window, wanted
 from edge_detect.pipeline import frames_of, watch
+from edge_detect.recording import open_kept, open_veil, refuse_pictures
 from edge_detect.sources import open_source, wants_small
 from edge_detect.web.facts import Facts
 
@@ -51,6 +52,7 @@ def run(
         limit: Frames to look at; 0 for no limit.
     """
     chosen = settings.config
+    refuse_pictures(settings)
     with settings.blame("source.uri"):
         source = open_source(chosen.source.uri)
     heartbeats = Heartbeats()
@@ -63,6 +65,8 @@ def run(
         log.info("%s: %s, %s, %d threads", model.file.path.name, model.card.layout, runtime, model.threads)
         asked = stack.enter_context(signals.answered(reloads=bool(settings.documents or supervisors)))
         controls, kept = _controls(settings, model.labels, stack)
+        veil = open_veil(settings, model.labels)
+        kept_events = open_kept(settings, stack, live=source.live)
         with settings.blame("output.outputs"):
             outputs = stack.enter_context(closing(Outputs(chosen.output, drawing, source)))
         screen = stack.enter_context(closing(_screen(chosen.output, drawing, asked.stop.set)))
@@ -74,7 +78,9 @@ def run(
         )
         facts.newest = newest = frames if isinstance(frames, Newest) else None
         listeners = following.open_lines(chosen.events, stack)
-        follower = following.follow(settings, detect, source, newest, stack)
+        facts.records, facts.recorder = kept_events.records, kept_events.recorder
+        follower = following.follow(settings, detect, source, newest, controls, stack)
+        facts.followed = follower is not None
         facts.counts = follower.counts if follower else dict
         every = logs.interval(chosen.log.every)
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
@@ -85,11 +91,13 @@ def run(
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
         onlookers = [*(one.unseen for one in supervisors), *(one.show for one in page)]
-        sinks: list[Sink] = [*supervisors, *listeners, *notices, outputs, screen, *page]
+        sinks: list[Sink] = [
+            *supervisors, *listeners, *kept_events.sinks, *notices, outputs, screen, *page
+        ]  # fmt: skip
         watch(
             _attentive(frames, asked, reload), detect, sinks, meter,
             stop=asked.stop, limit=limit, idle=screen.poll, controls=controls, heartbeats=heartbeats,
-            unseen=_each(onlookers), following=follower,
+            unseen=_each(onlookers), following=follower, veil=veil,
         )  # fmt: skip
     return 130 if asked.signal == signal.SIGINT else 0
 
@@ -134,6 +142,7 @@ def _facts(chosen: Config, detect: Detector) -> Facts:
         model.interpreter.runtime,
         uri.public(chosen.source.uri),
         lambda: detect.timing,
+        privacy=chosen.privacy,
     )
 
 
@@ -234,6 +243,8 @@ class Reload:
         if self._kept:
             self._kept.settings = choice_of(then)
         given = {key.partition(".")[2]: value for key, value in hot.items() if key.startswith("detect.")}
+        if "zones" in hot:
+            given["zones"] = hot["zones"]
         if given:
             self._controls.change(**given)
 
@@ -249,6 +260,7 @@ def examine(settings: Settings) -> None:
     checks: dict[str, Callable[[], object]] = {
         "source.uri": lambda: chosen.source.uri == "auto" or open_source(chosen.source.uri),
         "output.outputs": lambda: wanted(chosen.output),
+        "privacy.no_pictures": lambda: refuse_pictures(settings),
         "zones": lambda: zones.check(chosen.zones),
         "events": lambda: rules.check(chosen.events, (), None),
         "motion.masks": lambda: [zones.polygon(text) for text in chosen.motion.masks],
@@ -271,7 +283,7 @@ def examine(settings: Settings) -> None:
 
 def choice_of(chosen: Config) -> Choice:
     """What the controls begin with."""
-    return Choice(chosen.detect.confidence, chosen.detect.classes)
+    return Choice(chosen.detect.confidence, chosen.detect.classes, zones=chosen.zones)
 
 
 def _controls(settings: Settings, labels: Labels, stack: ExitStack) -> tuple[Controls, Kept | None]:

@@ -10,11 +10,12 @@ import json
 import logging
 import threading
 from collections.abc import Collection
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from edge_detect import durable, places
+from edge_detect.config import Zone
 from edge_detect.controls import Choice
 from edge_detect.errors import SinkError
 
@@ -107,11 +108,11 @@ class Kept:
             if name in self._fixed:
                 continue
             if change["from"] == base[name]:
-                settings = replace(settings, **{name: _of_choice(change["to"])})
-                log.info("%s: %s = %s, as changed in the page", self.path, name, change["to"])
+                settings = replace(settings, **{name: _of_choice(name, change["to"])})
+                log.info("%s: %s = %s, as changed in the page", self.path, name, _short(name, change["to"]))
             else:
                 stale.append(name)
-                log.info("%s: %s is what the settings say now, %s", self.path, name, base[name])
+                log.info("%s: %s is what the settings say now, %s", self.path, name, _short(name, base[name]))
         for name in stale:
             del self._changes[name]
         if stale:
@@ -153,7 +154,52 @@ def _copy_of(path: Path) -> Path:
 
 def _plain(choice: Choice) -> dict[str, Any]:
     """A choice as JSON has it."""
-    return asdict(choice) | {"confidence": float(choice.confidence), "classes": list(choice.classes)}
+    zones = [plain_zone(zone) for zone in choice.zones]
+    return asdict(choice) | {
+        "confidence": float(choice.confidence), "classes": list(choice.classes), "zones": zones,
+    }  # fmt: skip
+
+
+def plain_zone(zone: Zone) -> dict[str, Any]:
+    """A zone as JSON has it."""
+    points = [list(point) for point in zone.points]
+    return asdict(zone) | {"points": points, "classes": list(zone.classes)}
+
+
+def zone_of(value: Any, base: Zone | None = None) -> Zone:
+    """The zone of its JSON; what is not said is as in another one.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, dict):
+        raise TypeError("zone")
+    kinds = {one.name: type(one.default) for one in fields(Zone)}
+    base = base or Zone()
+    values = dict(value)
+    for name, one in value.items():
+        if name in ("points", "classes"):
+            fits = _is_point if name == "points" else _is_text
+            if not isinstance(one, list) or not all(map(fits, one)):
+                raise TypeError(name)
+            values[name] = tuple((float(x), float(y)) for x, y in one) if name == "points" else tuple(one)
+        elif name not in kinds or type(one) is not kinds[name]:
+            raise TypeError(name)
+    zone = replace(base, **values)
+    if zone.kind not in ("zone", "line") or zone.anchor not in ("foot", "centre"):
+        raise TypeError("kind")
+    return zone
+
+
+def _is_point(value: Any) -> bool:
+    return (
+        isinstance(value, list) and len(value) == 2
+        and all(type(side) in (int, float) and 0 <= side <= 1 for side in value)
+    )  # fmt: skip
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _parse(data: bytes) -> Changes:
@@ -181,12 +227,21 @@ def _checked(name: str, value: Any) -> Any:
         KeyError: No such name.
         TypeError: Of another type.
     """
-    kinds: dict[str, type] = {"confidence": float, "classes": list, "paused": bool}
+    kinds: dict[str, type] = {"confidence": float, "classes": list, "paused": bool, "zones": list}
+    if name == "zones":
+        return [plain_zone(zone_of(one)) for one in value]
     texts = value if isinstance(value, list) else []
     if type(value) is not kinds[name] or not all(isinstance(one, str) for one in texts):
         raise TypeError(name)
     return value
 
 
-def _of_choice(value: Any) -> Any:
+def _of_choice(name: str, value: Any) -> Any:
+    if name == "zones":
+        return tuple(map(zone_of, value))
     return tuple(value) if isinstance(value, list) else value
+
+
+def _short(name: str, value: Any) -> Any:
+    """The value for a line of the log."""
+    return [zone["name"] for zone in value] if name == "zones" else value

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from edge_detect import detections
+from edge_detect.config import Zone
 from edge_detect.controls import Choice, Controls
 from edge_detect.detections import Detections
 from edge_detect.errors import ConfigError
@@ -105,3 +107,16 @@ def test_whoever_keeps_the_choice_is_told_of_every_change_in_order() -> None:
 
 def test_nothing_found_is_nothing_wanted() -> None:
     assert len(Controls(Choice(0.1, ("car",)), LABELS)(detections.none())) == 0
+
+
+def test_zones_change_as_a_whole_or_not_at_all() -> None:
+    controls = Controls(Choice(0.5), LABELS)
+    door = Zone("door", points=((0, 0), (1, 0), (1, 1)))
+    controls.change(zones=[door])
+    with pytest.raises(ConfigError, match="zone 'door': unknown class 'persn', did you mean 'person'"):
+        controls.change(zones=[replace(door, classes=("persn",))])
+    with pytest.raises(ConfigError, match="twice"):
+        controls.change(zones=[door, door])
+
+    assert controls.choice.zones == (door,)
+    assert controls.change(zones=[]).zones == ()

@@ -200,3 +200,13 @@ def test_quiet_trouble_is_forgotten(log: logging.Logger, clock: Clock) -> None:
     handler = log.handlers[0]
     assert isinstance(handler, logs.Steady)
     assert len(handler._told) <= 60
+
+
+def test_a_trouble_is_told_once_a_minute_with_how_often_it_came(clock: Clock) -> None:
+    told: list[str] = []
+    complain = logs.Minutely(lambda message, *values: told.append(message % values), clock)
+    for _ in range(181):
+        complain("full: %s", "disk")
+        clock.now += 1
+
+    assert told == ["full: disk"] + ["full: disk (59 more since the last such line)"] * 3

@@ -6,10 +6,12 @@ from itertools import pairwise
 from typing import Any
 
 import layouts
+import numpy as np
 import program
 import pytest
 from layouts import assert_found
 
+from edge_detect.config import Privacy
 from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
 from edge_detect.errors import SinkError, SourceError
@@ -21,6 +23,7 @@ from edge_detect.newest import Newest
 from edge_detect.pipeline import frames_of, watch
 from edge_detect.scene import Scene
 from edge_detect.sources.pattern import Pattern
+from edge_detect.veil import Veil
 
 Open = Callable[..., Detector]
 STREET = {"width": program.SIZE[0], "height": program.SIZE[1]}
@@ -161,6 +164,25 @@ def test_a_pause_takes_frames_and_looks_at_none(detect: Detector) -> None:
     assert [scene.frame.number for scene in kept] == [0, 3]
     assert [frame.number for frame in unseen] == [1, 2]
     assert (count, meter.report().frames) == (2, 2)
+
+
+def test_what_nobody_may_see_is_hidden_from_sinks_and_in_a_pause(detect: Detector) -> None:
+    controls, kept = Controls(Choice(0.2), Labels(("person", "car"))), Kept()
+    unseen: list[Frame] = []
+    veil = Veil(Privacy(no_pictures=True))
+
+    def frames() -> Iterator[Frame]:
+        for number, paused in enumerate([False, True]):
+            controls.change(paused=paused)
+            yield Frame(np.full((64, 96, 3), 200, np.uint8), 0.0, number)
+
+    watch(
+        frames(), detect, [kept], Meter(0), stop=threading.Event(), controls=controls, unseen=unseen.append, veil=veil
+    )  # fmt: skip
+
+    assert len(kept) == len(unseen) == 1
+    assert not kept[0].frame.image.any()
+    assert not unseen[0].image.any()
 
 
 def test_the_meter_learns_how_long_everything_took(detect: Detector) -> None:

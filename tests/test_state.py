@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 from waiting import wait_until
 
+from edge_detect.config import Zone
 from edge_detect.controls import Choice, Controls
 from edge_detect.labels import Labels
 from edge_detect.state import Kept
 
 SETTINGS = Choice(0.2, ("person",))
 CHANGED = Choice(0.4, ("person", "car"), paused=True)
+DOOR = Zone("door", points=((0.1, 0.1), (0.9, 0.1), (0.5, 0.9)), classes=("person",), stay=8.0)
+KERB = Zone("kerb", "line", ((0.0, 0.5), (1.0, 0.5)))
 
 
 @pytest.fixture
@@ -52,8 +55,14 @@ def test_without_a_change_the_settings_hold_and_nothing_is_written(path: Path) -
 
 @pytest.mark.parametrize(
     "choice",
-    [CHANGED, replace(SETTINGS, classes=()), replace(SETTINGS, confidence=1), replace(SETTINGS, paused=True)],
-    ids=["all", "all classes", "a whole number", "paused"],
+    [
+        CHANGED,
+        replace(SETTINGS, classes=()),
+        replace(SETTINGS, confidence=1),
+        replace(SETTINGS, paused=True),
+        replace(SETTINGS, zones=(DOOR, KERB)),
+    ],
+    ids=["all", "all classes", "a whole number", "paused", "zones"],
 )
 def test_a_change_holds_in_the_next_run(path: Path, choice: Choice) -> None:
     keep(path, choice)
@@ -220,3 +229,29 @@ def test_it_keeps_what_the_controls_are_told(path: Path) -> None:
     run.close()
 
     assert kept(path).choice == Choice(0.6, ("car",))
+
+
+def test_zones_that_were_drawn_hold_until_the_settings_have_others(path: Path) -> None:
+    settings = replace(SETTINGS, zones=(DOOR,))
+    keep(path, replace(settings, zones=()), settings=settings)
+    drawn = kept(path, settings).choice.zones
+    moved = replace(DOOR, points=((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)))
+
+    assert drawn == ()
+    assert kept(path, replace(SETTINGS, zones=(moved,))).choice.zones == (moved,)
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [1, {"name": 1}, {"name": "a", "points": [[0, 2]]}, {"name": "a", "points": "0,0"}, {"kind": "shell"},
+     {"exec": "reboot"}, {"classes": [1]}, {"points": [[0, 0, 0]]}, {"stay": "long"}, {"anchor": "head"}],
+    ids=str,
+)  # fmt: skip
+def test_a_zone_that_is_none_is_a_damaged_file(
+    path: Path, zone: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.mkdir()
+    path.write_text(json.dumps({"changes": {"zones": {"from": [], "to": [zone]}}}))
+
+    assert kept(path).choice == SETTINGS
+    assert "damaged" in caplog.text

@@ -42,7 +42,16 @@ class Answer:
 class Site:
     """A live page that was shown nothing yet."""
 
-    def __init__(self, folder: Path, *, token: str = "", password: str = "", **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        token: str = "",
+        password: str = "",
+        blind: bool = False,
+        records: Any = None,
+        **settings: Any,
+    ) -> None:
         from edge_detect.web.facts import Facts
         from edge_detect.web.server import Web
 
@@ -54,7 +63,10 @@ class Site:
                 settings[f"{name}_file"] = str(path)
         self.changes: list[Choice] = []
         self.controls = Controls(Choice(0.25), LABELS, self.changes.append)
-        self.facts = Facts("model.tflite", "ab" * 32, "runtime 1", "pattern:")
+        self.facts = Facts(
+            "model.tflite", "ab" * 32, "runtime 1", "pattern:", privacy=config.Privacy(no_pictures=blind),
+            records=records,
+        )  # fmt: skip
         self.web = Web(config.Web(**({"listen": "127.0.0.1:0"} | settings)), self.controls, self.facts)
         self.port = int(self.web.url.rsplit(":", 1)[1].strip("/"))
         self._links: list[socket.socket] = []
@@ -100,6 +112,10 @@ class Site:
         lines = [f"{name.replace('_', '-')}: {value}" for name, value in given.items() if value is not None]
         head = "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "Connection: close", "", ""])
         return self.raw(head.encode("latin-1") + body)
+
+    def post(self, path: str, **headers: str | None) -> Answer:
+        """The answer to a POST of nothing."""
+        return self.ask(path, "POST", b"{}", **headers)
 
     def change(self, value: Any, **headers: str | None) -> Answer:
         """The answer to `POST /api/settings`."""

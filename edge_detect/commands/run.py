@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--web", nargs="?", const="127.0.0.1:8080", type=arguments.address, metavar="HOST:PORT",
         help="live page in the browser (127.0.0.1:8080)",
     )  # fmt: skip
+    group.add_argument("--record", metavar="DIR", help="a picture and a clip of each event there")
     group.add_argument(
         "--events", metavar="FILE.jsonl", help="one JSON object an event, appended; - for standard output"
     )

@@ -9,10 +9,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from edge_detect.config import Zone
 from edge_detect.errors import ConfigError
+from edge_detect.state import zone_of
 from edge_detect.web import events, metrics
 from edge_detect.web.guard import Guarded, Refused
 
+MOST = 32  # zones, and points of each, that a page may draw
+LONGEST = 40  # letters of their names
 _WHOLE = re.compile(r"\d{1,15}")
 
 
@@ -24,13 +28,19 @@ class StateOf(Guarded):
 
 
 class EventsOf(Guarded):
-    """What happened, newest first: `?after=ID&label=NAME&limit=N`."""
+    """What happened, the newest change first: `?after=SEQ&label=NAME&limit=N`."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         after = self._whole("after", 0)
         limit = min(self._whole("limit", events.KEPT), events.KEPT)
         label = self.get_query_argument("label", "")
-        self.answer({"events": self.desk.state.events.find(after=after, label=label, limit=limit)})
+        state = self.desk.state
+        rows = state.events.find(after=after, label=label, limit=limit)
+        if records := state.facts.records:
+            find = partial(records.find, after=after, label=label, limit=limit)
+            rows += await asyncio.get_running_loop().run_in_executor(self.desk.disk, find)
+            rows = sorted(rows, key=lambda row: int(row["seq"]), reverse=True)[:limit]
+        self.answer({"events": rows})
 
     def _whole(self, name: str, default: int) -> int:
         text = self.get_query_argument(name, str(default))
@@ -40,7 +50,7 @@ class EventsOf(Guarded):
 
 
 class Settings(Guarded):
-    """Changes what a person may change: confidence, classes, paused."""
+    """Changes what a person may change: confidence, classes, paused, zones."""
 
     async def post(self) -> None:
         headers = self.request.headers
@@ -49,8 +59,12 @@ class Settings(Guarded):
         if "X-Requested-With" not in headers:  # a form of another page cannot send it
             raise Refused(403, "expected a header X-Requested-With")
         wanted = wanted_of(self.request.body)
-        change = partial(self.desk.state.controls.change, **wanted)
-        try:  # who is told of the change may write it to a slow card
+        controls = self.desk.state.controls
+        try:
+            if "zones" in wanted:
+                wanted["zones"] = zones_of(wanted["zones"], controls.choice.zones)
+            change = partial(controls.change, **wanted)
+            # who is told of the change may write it to a slow card
             await asyncio.get_running_loop().run_in_executor(None, change)
         except ConfigError as error:
             raise Refused(400, str(error)) from error
@@ -66,9 +80,39 @@ def _names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) and name for name in value)
 
 
+def _tables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+
+
+def zones_of(values: list[dict[str, Any]], known: tuple[Zone, ...]) -> tuple[Zone, ...]:
+    """The zones of a request; what it does not say of one stays as it is in the known one of the name.
+
+    Raises:
+        Refused: One is none, or there are too many.
+    """
+    if len(values) > MOST:
+        raise Refused(400, f"zones: expected at most {MOST}")
+    by_name = {zone.name: zone for zone in known}
+    try:
+        if any(value.keys() - {"name", "kind", "points", "classes"} for value in values):
+            raise TypeError("zones")
+        zones = tuple(zone_of(value, by_name.get(str(value.get("name")))) for value in values)
+    except TypeError as error:
+        raise Refused(
+            400, "zones: expected objects with name, kind, points [[x, y], ...] from 0 to 1 and classes"
+        ) from error
+    for zone in zones:
+        if not (zone.name.strip() and zone.name.isprintable() and len(zone.name) <= LONGEST):
+            raise Refused(400, f"zones: expected names of 1 to {LONGEST} letters")
+        if len(zone.points) > MOST:
+            raise Refused(400, f"zones: expected at most {MOST} points")
+    return zones
+
+
 _SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "confidence": (_share, "a number from 0 to 1"),
     "classes": (_names, "a list of names"),
+    "zones": (_tables, "a list of zones"),
     "paused": (lambda value: isinstance(value, bool), "true or false"),
 }
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
+
+from edge_detect.events import Event, to_json
 
 KEPT = 200
 
 
 class Events:
-    """The last events, newest first; added to and read in the thread of the page.
+    """The last events and messages of the run, newest first; of the page's thread alone.
 
-    A record has what the events of `/api/events` have in common: `id` (grows), `type`, `label`,
-    `text` and `time` (UTC).
+    A message has what all of `/api/events` have in common: `id`, `seq` (grows with every change),
+    `type`, `label` and `time` (UTC); and a `text`.
     """
 
     def __init__(self) -> None:
@@ -26,16 +29,34 @@ class Events:
     def add(self, kind: str, text: str, label: str = "") -> None:
         """Tells that something of a kind has happened."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        record = {"v": 1, "id": self._next, "type": kind, "label": label, "text": text, "time": now}
+        record = {
+            "v": 1,
+            "id": self._next,
+            "seq": self._next,
+            "type": kind,
+            "label": label,
+            "text": text,
+            "time": now,
+        }
+        self._add(record)
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Takes the newest word on each event."""
+        for event in events:
+            for old in [row for row in self._records if row["id"] == event.id]:
+                self._records.remove(old)
+            self._add(to_json(event) | {"seq": self._next})
+
+    def _add(self, record: dict[str, Any]) -> None:
         self._records.appendleft(record)
         self._next += 1
 
     @property
     def last(self) -> int:
-        """The id of the newest one; 0 for none."""
-        return int(self._records[0]["id"]) if self._records else 0
+        """The `seq` of the newest one; 0 for none."""
+        return int(self._records[0]["seq"]) if self._records else 0
 
     def find(self, *, after: int = 0, label: str = "", limit: int = KEPT) -> list[dict[str, Any]]:
         """The newest ones that are newer than `after` and of a label, newest first."""
-        wanted = (row for row in self._records if row["id"] > after and label in ("", row["label"]))
+        wanted = (row for row in self._records if row["seq"] > after and label in ("", row["label"]))
         return list(islice(wanted, limit))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
+from edge_detect.config import Privacy
 from edge_detect.detector import Timing
 from edge_detect.newest import Newest
+
+if TYPE_CHECKING:
+    from edge_detect.records import Records
+    from edge_detect.sinks.recorder import Recorder
 
 
 class Notice(Protocol):
@@ -36,6 +41,10 @@ class Facts:
         counts: Who is here, in which zone, and who has crossed which line; as JSON has it.
         patience: Seconds that the newest frame, and the newest result, may be old.
         notices: Who is told of events.
+        followed: Whether events tell that the camera is away and back.
+        privacy: What nobody gets to see.
+        records: The events that are kept; None where they are not.
+        recorder: Makes pictures and clips of them; None without.
     """
 
     model: str = ""
@@ -47,3 +56,7 @@ class Facts:
     counts: Callable[[], dict[str, Any]] = dict
     patience: float = 10.0
     notices: Sequence[Notice] = ()
+    followed: bool = False
+    privacy: Privacy = field(default_factory=Privacy)
+    records: Records | None = None
+    recorder: Recorder | None = None

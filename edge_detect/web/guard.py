@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +45,7 @@ class Desk:
         local: Whether only this machine can reach us.
         attempts: To guess a secret.
         sessions: Of those who have logged in.
+        disk: Reads recordings, so that a slow card stops nothing else.
     """
 
     settings: Web
@@ -55,6 +57,7 @@ class Desk:
     local: bool
     attempts: Attempts = field(default_factory=Attempts)
     sessions: Sessions = field(default_factory=Sessions)
+    disk: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "page's disk"))
 
 
 class Refused(HTTPError):
@@ -167,6 +170,15 @@ class Guarded(RequestHandler):
         if wait := self.desk.attempts.wait(self.peer, alone=alone):
             raise Refused(429, "too many attempts", Retry_After=str(int(wait) + 1))
         self.desk.attempts.begin(self.peer)
+
+    def check_privacy(self) -> None:
+        """Refuses where no picture may be seen.
+
+        Raises:
+            Refused: None may.
+        """
+        if self.desk.state.facts.privacy.no_pictures:
+            raise Refused(403, "no pictures: [privacy] no_pictures is on")
 
     def answer(self, value: Any, status: int = 200) -> None:
         """Ends with JSON."""

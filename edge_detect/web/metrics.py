@@ -9,6 +9,7 @@ import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -17,6 +18,10 @@ from edge_detect.web.facts import Notice
 from edge_detect.web.state import State
 from edge_detect.web.station import Station
 from edge_detect.web.tally import BUCKETS, Histogram
+
+if TYPE_CHECKING:
+    from edge_detect.records import Records
+    from edge_detect.sinks.recorder import Recorder
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
@@ -69,6 +74,8 @@ def _lines(state: State, station: Station) -> Iterator[str]:
     yield from _one("web_frames_sent_total", "Frames sent to viewers.", station.sent)
     yield from _one("web_frames_skipped_total", "Frames that no viewer was ready for.", station.skipped)
     yield from _notices(facts.notices)
+    if facts.records:
+        yield from _kept(facts.records, facts.recorder)
     yield from _machine(state)
     yield from _process()
 
@@ -83,6 +90,25 @@ def _notices(notices: Sequence[Notice]) -> Iterator[str]:
         if (connected := getattr(one, "connected", None)) is not None:
             yield from _one("mqtt_connected", "Whether the MQTT broker has taken us.", connected)
             yield from _one("mqtt_dropped_total", "Events that the MQTT broker never got.", one.dropped)
+
+
+def _kept(records: Records, recorder: Recorder | None) -> Iterator[str]:
+    """What is written to the disk, by whom, and what it did not take."""
+    written: list[tuple[Mapping[str, str], float]] = [({"kind": "event"}, records.store.written)]
+    yield from _one("events_dropped_total", "Events that the disk did not take.", records.store.dropped)
+    if recorder:
+        shelf = recorder.shelf
+        written.append(({"kind": "recording"}, shelf.written))
+        yield from _one("snapshots_total", "Pictures of events that were written.", recorder.snapshots)
+        yield from _one("clips_total", "Clips that were written.", recorder.clips)
+        yield from _one("recorder_failed_total", "Recordings that the disk did not take.", recorder.failed)
+        yield from _one("recorder_skipped_total", "Frames that came too fast to record.", recorder.skipped)
+        yield from _one("recorder_memory_bytes", "Pictures of the last seconds.", recorder.ring.size)
+        yield from _one("storage_used_bytes", "All recordings.", shelf.size)
+        yield from _one("storage_free_bytes", "Free on the disk of the recordings.", shelf.free)
+        gone = [({"reason": reason}, shelf.deleted[reason]) for reason in ("free", "size", "age")]
+        yield from _metric("storage_deleted_total", "counter", "Recordings that had to go.", gone)
+    yield from _metric("written_bytes_total", "counter", "Bytes that went to the disk.", written)
 
 
 def _machine(state: State) -> Iterator[str]:

@@ -13,6 +13,8 @@ FILES = {
     "index.html": "text/html; charset=utf-8",
     "login.html": "text/html; charset=utf-8",
     "app.js": "text/javascript; charset=utf-8",
+    "events.js": "text/javascript; charset=utf-8",
+    "zones.js": "text/javascript; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
     "favicon.svg": "image/svg+xml",
 }

@@ -19,6 +19,7 @@ from edge_detect import config, detections
 from edge_detect.controls import Controls
 from edge_detect.detector import Timing
 from edge_detect.errors import ConfigError, DependencyError, SinkError
+from edge_detect.events import Event
 from edge_detect.frame import Frame
 from edge_detect.scene import Scene
 from edge_detect.web import access, address
@@ -33,7 +34,7 @@ try:
 except ImportError as error:
     raise DependencyError("the live page needs tornado: pip install 'edge_detect[web]'") from error
 
-from edge_detect.web import api, guard, pages, streams
+from edge_detect.web import api, guard, pages, recordings, streams
 from edge_detect.web.state import State
 from edge_detect.web.station import Shot, Station, View
 
@@ -49,12 +50,17 @@ ROUTES: list[tuple[str, type[guard.Guarded]]] = [
     ("/", pages.Page),
     ("/login", pages.Login),
     ("/logout", pages.Logout),
-    (r"/static/(app\.js|style\.css|favicon\.svg)", pages.Static),
+    (r"/static/(app\.js|events\.js|zones\.js|style\.css|favicon\.svg)", pages.Static),
     ("/ws/live", streams.LiveSocket),
     (r"/stream\.mjpg", streams.Mjpeg),
     (r"/snapshot\.jpg", streams.Snapshot),
     ("/api/state", api.StateOf),
     ("/api/events", api.EventsOf),
+    (rf"/api/events/{recordings.ID}/snapshot\.jpg", recordings.SnapshotOf),
+    (rf"/api/events/{recordings.ID}/clip\.mp4", recordings.ClipOf),
+    (rf"/api/events/{recordings.ID}/protect", recordings.Protect),
+    (rf"/api/events/{recordings.ID}/unprotect", recordings.Unprotect),
+    (rf"/api/events/{recordings.ID}/delete", recordings.Delete),
     ("/api/settings", api.Settings),
     ("/metrics", api.Metrics),
     ("/healthz", api.Healthy),
@@ -143,7 +149,9 @@ class Web:
         self.url = f"http://{at}/"
         self._beat, self.facts = beat, facts
         self._tally = Tally()
-        self._view = View(controls.labels, settings.quality, self._tally.stages["encode"])
+        self._view = View(
+            controls.labels, settings.quality, self._tally.stages["encode"], not facts.privacy.no_pictures
+        )
         self._station = Station(settings.fps)
         self._state = State(facts, controls, self._tally, self._station)
         names = address.Names([*settings.names, wanted.host])
@@ -168,9 +176,16 @@ class Web:
     def write(self, scene: Scene) -> None:
         if self._error:
             raise SinkError(f"live page: {self._error}") from self._error
+        self.tell(scene.events)
         timing, live = self.facts.timing(), self.facts.newest is not None
         self._tally.add(scene, timing, live=live)
         self._station.publish(Shot(scene, timing, self._view, live=live, paused=False))
+
+    def tell(self, events: tuple[Event, ...]) -> None:
+        """Takes events; those that are kept elsewhere are asked for there."""
+        if events and self.facts.records is None:
+            with contextlib.suppress(RuntimeError):  # the page is closing
+                self._loop.call_soon_threadsafe(self._state.events.take, events)
 
     def show(self, frame: Frame) -> None:
         """Takes a frame that nobody looked at, since the run is paused."""
@@ -183,6 +198,7 @@ class Web:
             with contextlib.suppress(RuntimeError):  # it has just ended by itself
                 self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(5)
+        self._desk.disk.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
         try:

@@ -9,6 +9,7 @@ import psutil
 
 from edge_detect import __version__, board
 from edge_detect.controls import Choice, Controls
+from edge_detect.state import plain_zone
 from edge_detect.web.events import Events
 from edge_detect.web.facts import Facts
 from edge_detect.web.station import Station
@@ -68,7 +69,7 @@ class State:
             "frame_age": self._age(self.frame_age()),
             "lost": self._lost,
             "viewers": len(self._station.viewers),
-            "last_event": self.events.last,
+            "last_event": max(self.events.last, records.last if (records := self.facts.records) else 0),
             **self.settings(),
         }
 
@@ -83,6 +84,7 @@ class State:
             "confidence": choice.confidence,
             "classes": list(choice.classes),
             "paused": choice.paused,
+            "zones": [plain_zone(zone) for zone in choice.zones],
         }
 
     def whole(self) -> dict[str, Any]:
@@ -94,6 +96,9 @@ class State:
             "source": facts.source,
             "labels": list(self.controls.labels.names),
             "settings": self.settings(),
+            "privacy": {"no_pictures": facts.privacy.no_pictures, "blur": list(facts.privacy.blur)},
+            "recording": facts.recorder is not None,
+            "kept": facts.records is not None,
             "stats": self.stats,
             "counts": facts.counts(),
         }
@@ -134,6 +139,8 @@ class State:
 
     def _tell_camera(self, lost: bool) -> None:
         self._lost = lost
+        if self.facts.followed:
+            return
         if lost:
             self.events.add("camera_lost", "The camera is away")
         else:
@@ -152,3 +159,6 @@ class State:
         if now.classes != before.classes:
             names = ", ".join(now.classes) if len(now.classes) <= 3 else f"{len(now.classes)} classes"
             self.events.add("settings", f"Looking for {names or 'all classes'}")
+        if now.zones != before.zones:
+            names = ", ".join(zone.name for zone in now.zones)
+            self.events.add("settings", f"Zones: {names}" if names else "No zones any more")

@@ -35,11 +35,13 @@ class View:
         labels: Names of the classes.
         quality: Of JPEG, 1 to 100.
         spent: Counts the seconds of each encoding.
+        pictures: Whether they may be shown; only their boxes otherwise.
     """
 
     labels: Labels
     quality: int
     spent: Histogram
+    pictures: bool = True
 
     def jpeg(self, image: Image) -> bytes:
         """The picture as JPEG."""
@@ -72,8 +74,8 @@ class Shot:
 
     @cached_property
     def message(self) -> bytes:
-        """`u32 length of the header, big-endian | header, JSON | JPEG without boxes`."""
-        picture = self.picture
+        """`u32 length of the header, big-endian | header, JSON | JPEG without boxes, if it may be seen`."""
+        picture = self.picture if self._view.pictures else b""
         head = _compact(self._header()).encode()
         return b"".join((_HEAD.pack(len(head)), head, picture))
 

@@ -122,6 +122,7 @@ class Mjpeg(Looking):
     challenge = "Basic"
 
     async def get(self) -> None:
+        self.check_privacy()
         fps = self._number("fps", self.desk.settings.fps)
         drawn = self.get_query_argument("overlay", "1") not in ("0", "no", "false")
         self._waiting: asyncio.Future[Shot | None] | None = None
@@ -193,6 +194,7 @@ class Snapshot(Guarded):
     challenge = "Basic"
 
     def get(self) -> None:
+        self.check_privacy()
         shot = self.desk.station.newest
         if shot is None:
             raise Refused(503, "no frame yet", Retry_After="1")

@@ -7,12 +7,16 @@ import pytest
 from tornado.routing import Rule
 from visitor import TOKEN, Site
 
-from edge_detect.web import api, pages, server
+from edge_detect.web import api, pages, recordings, server
 from edge_detect.web.guard import Guarded, Missing
 
 PUBLIC = {pages.Static, pages.Login}
 PROBES = {api.Metrics, api.Healthy, api.Ready}
-EXAMPLES = {r"/static/(app\.js|style\.css|favicon\.svg)": "/static/app.js"}
+EXAMPLES = {r"/static/(app\.js|events\.js|zones\.js|style\.css|favicon\.svg)": "/static/app.js"} | {
+    path: path.replace(recordings.ID, "a-7").replace("\\", "")
+    for path, _ in server.ROUTES
+    if recordings.ID in path
+}
 
 
 def rules(site: Site) -> list[Rule]:

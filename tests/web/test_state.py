@@ -88,14 +88,16 @@ def test_the_state_tells_model_labels_settings_and_figures(fresh: Site) -> None:
     state = fresh.ask("/api/state").json
     assert state["model"] == {"name": "model.tflite", "sha256": "ab" * 32, "runtime": "runtime 1"}
     assert state["labels"] == list(visitor.LABELS.names)
-    assert state["settings"] == {"confidence": 0.25, "classes": [], "paused": False}
+    assert state["settings"] == {"confidence": 0.25, "classes": [], "paused": False, "zones": []}
     assert (state["stats"]["processed"], state["stats"]["dropped"]) == (1, 2)
 
 
 def test_a_change_holds_at_once_and_is_told_to_who_keeps_it(fresh: Site) -> None:
     answer = fresh.change({"confidence": 0.5, "classes": ["car"], "paused": True})
 
-    assert (answer.status, answer.json) == (200, {"confidence": 0.5, "classes": ["car"], "paused": True})
+    assert (answer.status, answer.json) == (
+        200, {"confidence": 0.5, "classes": ["car"], "paused": True, "zones": []},
+    )  # fmt: skip
     assert fresh.changes == [fresh.controls.choice]
     told = [row["text"] for row in fresh.ask("/api/events").json["events"]]
     assert told == ["Looking for car", "Threshold is 50%", "Paused", "Watching pattern:"]

@@ -7,7 +7,7 @@ const paper = picture.getContext("2d", { alpha: false }), pen = boxes.getContext
 const MINUTES = 120; // seconds of the charts
 const KEEP = 20; // seconds that a class stays among the chips after it was seen
 
-let labels = [], settings = { confidence: 0.2, classes: [], paused: false };
+let labels = [], settings = { confidence: 0.2, classes: [], paused: false, zones: [] };
 let frame = null, shown = true, socket = null, tries = 0, timer = 0, full = false;
 let lastEvent = -1, counts = {}, stats = {};
 const seen = new Map(); // class name -> when it was last in the picture
@@ -54,9 +54,10 @@ async function take(buffer) {
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
   const source = socket;
   try {
-    const bitmap = await createImageBitmap(new Blob([new Uint8Array(buffer, 4 + size)], { type: "image/jpeg" }));
+    const data = new Uint8Array(buffer, 4 + size); // none where no picture may be seen
+    const bitmap = data.length && await createImageBitmap(new Blob([data], { type: "image/jpeg" }));
     show(head, bitmap);
-    bitmap.close();
+    if (bitmap) bitmap.close();
   } finally {
     if (source && source.readyState === WebSocket.OPEN) source.send("a");
   }
@@ -67,7 +68,7 @@ function show(head, bitmap) {
     picture.width = head.w;
     picture.height = head.h;
   }
-  paper.drawImage(bitmap, 0, 0);
+  if (bitmap) paper.drawImage(bitmap, 0, 0);
   frame = head;
   counts = head.counts;
   const now = performance.now();
@@ -95,7 +96,9 @@ function drawBoxes() {
   }
   pen.setTransform(1, 0, 0, 1, 0, 0);
   pen.clearRect(0, 0, width, height);
-  if (!frame || !shown) return;
+  if (!frame) return;
+  if (shown || draft) paintZones();
+  if (!shown || draft) return;
   const { x, y, scale } = area();
   pen.setTransform(ratio, 0, 0, ratio, x * ratio, y * ratio);
   paintBoxes(pen, frame, scale, Math.max(11, Math.min(15, stage.clientWidth / 58)));
@@ -142,13 +145,13 @@ function wanted(name) {
 }
 const named = () => labels.filter(Boolean);
 
-function chip(name, onlyName) {
+function chip(name, onlyName, act = () => toggleClass(name)) {
   const button = make("button", { className: "chip", type: "button" });
   button.dataset.name = name;
   button.style.setProperty("--tint", tintOf(Math.max(0, labels.indexOf(name))).fill);
   button.append(make("i"), make("span", { className: "name", textContent: name }));
   if (!onlyName) button.append(make("b", { textContent: "0" }));
-  button.addEventListener("click", () => toggleClass(name));
+  button.addEventListener("click", act);
   return button;
 }
 
@@ -195,31 +198,38 @@ function toggleClass(name) {
 
 // ---- settings
 
-async function change(wish) {
+async function post(where, what) {
   try {
-    const answer = await fetch("/api/settings", {
+    const answer = await fetch(where, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-Requested-With": "edge-detect" },
-      body: JSON.stringify(wish),
+      body: JSON.stringify(what),
     });
     const told = await answer.json();
+    if (answer.ok) return told;
     if (answer.status === 401) location.assign("/login");
-    else if (!answer.ok) toast(told.error);
-    else settle(told);
+    else toast(told.error);
   } catch {
     toast("Not changed: the connection is lost");
   }
+  return null;
+}
+
+async function change(wish) {
+  const told = await post("/api/settings", wish);
+  if (told) settle(told);
 }
 
 let sliding = 0;
 function settle(told) {
-  settings = { confidence: told.confidence, classes: told.classes, paused: told.paused };
+  settings = { confidence: told.confidence, classes: told.classes, paused: told.paused, zones: told.zones };
   if (!sliding) setSlider(settings.confidence);
   $("threshold").disabled = false;
   $("pause").setAttribute("aria-pressed", settings.paused);
   $("pause").title = settings.paused ? "Watch again (space)" : "Pause (space)";
   showChips();
   showAll();
+  showZones();
   showState();
 }
 
@@ -351,27 +361,6 @@ function summarize() {
   document.title = things.length ? `${things.join(", ")} · edge-detect` : "edge-detect";
 }
 
-async function loadEvents(last) {
-  lastEvent = last;
-  try {
-    const answer = await fetch("/api/events?limit=50");
-    if (!answer.ok) return;
-    const { events } = await answer.json();
-    $("events").replaceChildren(...events.map((event) => {
-      const when = new Date(event.time), row = make("li");
-      row.dataset.type = event.type;
-      const time = make("time", { dateTime: event.time, textContent: when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }) });
-      row.append(make("span", { textContent: event.text || event.label || event.type }), time);
-      if (/^\/api\/events\/[\w.-]+\/snapshot\.jpg$/.test(event.snapshot || "")) {
-        row.append(make("img", { loading: "lazy", alt: event.label || "Snapshot", src: event.snapshot }));
-      }
-      return row;
-    }));
-  } catch {
-    lastEvent = -1;
-  }
-}
-
 // ---- the connection
 
 function connect() {
@@ -411,6 +400,11 @@ function read(message) {
     tries = 0;
     full = false;
     lastEvent = -1;
+    forgetEvents();
+    const { no_pictures: dark, blur } = message.state.privacy;
+    $("private").hidden = !dark && !blur.length;
+    $("private").textContent = dark ? "Private: no pictures" : `Blurred: ${blur.join(", ")}`;
+    $("save").hidden = dark;
     labels = message.state.labels;
     $("source").textContent = message.state.source.split("?")[0];
     const { name, sha256, runtime } = message.state.model;
@@ -469,4 +463,4 @@ document.addEventListener("keydown", (event) => {
 });
 new ResizeObserver(drawBoxes).observe(stage);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => meters.forEach((meter) => meter.draw()));
-connect();
+addEventListener("DOMContentLoaded", connect); // when the other scripts are there too
