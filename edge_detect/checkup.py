@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from edge_detect import board, config
+from edge_detect import board, recipients
 from edge_detect.errors import EdgeDetectError, ModelError
 
 HOT = 75.0  # degrees Celsius; a Raspberry Pi begins to slow down at 80
@@ -281,7 +281,7 @@ def settings() -> Iterator[Finding]:
         yield broker(chosen.mqtt)
 
 
-def broker(chosen: config.Mqtt) -> Finding:
+def broker(chosen: recipients.Mqtt) -> Finding:
     """Whether the MQTT broker takes us."""
     from edge_detect.lazy import load
 

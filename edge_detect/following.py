@@ -274,7 +274,8 @@ def follow(
 
 def _journal(chosen: Config, stack: ExitStack) -> Journal | None:
     """What keeps counts and open events, where somebody is told of them; one for each camera."""
-    if not (chosen.events.file or chosen.web.listen or chosen.zones or config.notices(chosen)):
+    told = chosen.events.file or chosen.web.listen or config.notices(chosen)
+    if not (told or chosen.zones or chosen.recorder.folder or chosen.store.path):
         return None
     from edge_detect import durable
     from edge_detect.journal import Journal

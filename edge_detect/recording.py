@@ -99,6 +99,7 @@ def refuse_pictures(settings: Settings) -> None:
         "output.outputs": bool(kinds & {"video", "pictures"}),
         "output.snapshots": bool(chosen.output.snapshots),
         "output.display": chosen.output.display and not chosen.output.headless,
+        "mqtt.snapshots": bool(chosen.mqtt.host) and chosen.mqtt.snapshots,
     }
     for key, asks in asked.items():
         if asks:

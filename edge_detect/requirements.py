@@ -21,7 +21,7 @@ from edge_detect.errors import EdgeDetectError, InputMissing
 OLDEST = (3, 11)
 ROOM = 700 << 20  # bytes; of the environment with all packages, and of what pip unpacks
 MARK = ".edge-detect"  # file in an environment of ours: what is installed there; empty until it is
-EXTRAS = "gpio,mqtt,web"
+EXTRAS = "gpio,mqtt,record,web"
 """What a service may be asked for in its settings; small packages."""
 SYSTEMD = 247  # the first with LoadCredential=
 _PARTS = ("pyproject.toml", "README.md", "LICENSE", "edge_detect", "models", "systemd")

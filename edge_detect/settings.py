@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, field, fields
 from typing import Any, TypeVar, get_type_hints
 
 from edge_detect.errors import ConfigError
 from edge_detect.lazy import suggest
 
 T = TypeVar("T")
+
+
+def setting(default: Any, help: str, **more: Any) -> Any:
+    """A field of a section of `config`; `more` is what `schema.Setting` knows besides its meaning."""
+    return field(default=default, metadata={"help": help, **more})
 
 
 def build(cls: type[T], values: Mapping[str, str], where: str) -> T:
@@ -25,15 +30,15 @@ def build(cls: type[T], values: Mapping[str, str], where: str) -> T:
             refuses with a ValueError, or none where one is needed.
     """
     hints = get_type_hints(cls)
-    names = [field.name for field in fields(cls) if field.init]  # type: ignore[arg-type]
+    names = [one.name for one in fields(cls) if one.init]  # type: ignore[arg-type]
     arguments: dict[str, Any] = {}
     for name, text in values.items():
         if name not in names:
             raise ConfigError(f"{where}: unknown setting '{name}'{suggest(name, names)}")
         arguments[name] = _convert(text, hints[name], f"{where}: {name}")
-    for field in fields(cls):  # type: ignore[arg-type]
-        if field.name in names and field.name not in values and field.default is MISSING:
-            raise ConfigError(f"{where}: {field.name}: expected one, got none")
+    for one in fields(cls):  # type: ignore[arg-type]
+        if one.name in names and one.name not in values and one.default is MISSING:
+            raise ConfigError(f"{where}: {one.name}: expected one, got none")
     try:
         return cls(**arguments)
     except ValueError as error:

@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import program
 import pytest
 
-from edge_detect import board, checkup, config
+from edge_detect import board, checkup, recipients
 from edge_detect.checkup import Finding
 from edge_detect.sources import v4l2
 
@@ -258,12 +258,12 @@ def test_the_broker_is_asked(tmp_path: Path) -> None:
         pytest.skip("needs Mosquitto: apt install mosquitto")
     fix = "check mqtt.host, mqtt.port, mqtt.username and the password"
     with broker.Broker(tmp_path) as up:
-        chosen = config.Mqtt(host="127.0.0.1", port=up.port)
+        chosen = recipients.Mqtt(host="127.0.0.1", port=up.port)
         well = checkup.broker(chosen)
         up.kill()
         away = checkup.broker(chosen)
     with broker.Broker(tmp_path, allow_anonymous="false") as strict:
-        refused = checkup.broker(config.Mqtt(host="127.0.0.1", port=strict.port))
+        refused = checkup.broker(recipients.Mqtt(host="127.0.0.1", port=strict.port))
 
     assert well == Finding("ok", "mqtt", f"127.0.0.1:{up.port} takes us")
     refusing = f"127.0.0.1:{up.port}: [Errno 111] Connection refused"
@@ -274,6 +274,6 @@ def test_the_broker_is_asked(tmp_path: Path) -> None:
 
 def test_a_broker_without_its_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "edge_detect.notices.link", None)
-    found = checkup.broker(config.Mqtt(host="x"))
+    found = checkup.broker(recipients.Mqtt(host="x"))
 
     assert found == Finding("fail", "mqtt", "paho-mqtt is not installed", "pip install 'edge_detect[mqtt]'")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_detect import config
+from edge_detect import config, recipients
 from edge_detect.config import Config
 
 
@@ -19,7 +19,9 @@ def test_no_change_is_the_same() -> None:
 
 
 def test_who_is_told_of_events_is_known_by_what_names_them() -> None:
-    told = replace(Config(), gpio=config.Gpio(pin=0), webhook=config.Webhook(url="https://home.example/"))
+    told = replace(
+        Config(), gpio=recipients.Gpio(pin=0), webhook=recipients.Webhook(url="https://home.example/")
+    )
 
     assert config.notices(Config()) == {}
     assert config.notices(told) == {"webhook": "url", "gpio": "pin"}

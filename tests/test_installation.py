@@ -88,7 +88,7 @@ def test_installing_makes_all_that_the_service_needs_and_starts_it(machine: Path
     assert done(machine) == [
         f"venv {layout.prefix}",
         "python -I -m pip install --no-input --disable-pip-version-check --upgrade"
-        " edge_detect[gpio,mqtt,web] @ https://example.org/edge_detect.whl",
+        " edge_detect[gpio,mqtt,record,web] @ https://example.org/edge_detect.whl",
         "python -I -c import cv2, psutil; from edge_detect.interpreter import runtime;"
         " print('runs with', runtime()[0])",
         "systemctl daemon-reload",

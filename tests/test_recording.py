@@ -54,8 +54,9 @@ def test_the_store_is_where_the_settings_say(desk: Path, home: Path, text: str, 
     "more, key",
     [('[recorder]\nfolder = "rec"', "own.toml:4: recorder.folder"), ('[output]\noutputs = ["o.mp4"]', "output.outputs"),
      ('[output]\noutputs = ["all/"]', "output.outputs"), ('[output]\noutputs = ["one.jpg"]', "output.outputs"),
-     ('[output]\nsnapshots = "seen"', "output.snapshots"), ("[output]\ndisplay = true", "output.display")],
-    ids=["recorder", "video", "pictures", "picture", "snapshots", "window"],
+     ('[output]\nsnapshots = "seen"', "output.snapshots"), ("[output]\ndisplay = true", "output.display"),
+     ('[mqtt]\nhost = "127.0.0.1"\nsnapshots = true', "own.toml:5: mqtt.snapshots")],
+    ids=["recorder", "video", "pictures", "picture", "snapshots", "window", "broker"],
 )  # fmt: skip
 def test_what_wants_pictures_is_refused_in_one_line(desk: Path, home: Path, more: str, key: str) -> None:
     (desk / "own.toml").write_text(f"[privacy]\nno_pictures = true\n{more}\n")

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import IO
 
-from edge_detect import config
+from edge_detect import recipients
 from edge_detect.errors import ConfigError, SinkError
 from edge_detect.events import Event, to_json
 from edge_detect.notices.courier import Courier
@@ -33,7 +33,7 @@ TICK = 0.05  # seconds between two looks whether it has ended
 _OURS = ("EDGE_DETECT_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
 
 
-def open_command(settings: config.Exec, wanted: Filter) -> Courier:
+def open_command(settings: recipients.Exec, wanted: Filter) -> Courier:
     """The sink that runs the program.
 
     Raises:
@@ -49,7 +49,7 @@ class Command:
     left of the group is killed.
     """
 
-    def __init__(self, settings: config.Exec) -> None:
+    def __init__(self, settings: recipients.Exec) -> None:
         """Nothing is run yet.
 
         Raises:

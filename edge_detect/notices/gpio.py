@@ -9,7 +9,7 @@ import time
 import warnings
 from typing import Any, Protocol, cast
 
-from edge_detect import config
+from edge_detect import recipients
 from edge_detect.errors import DependencyError, SinkError
 from edge_detect.events import Event
 from edge_detect.notices.filter import Filter
@@ -43,7 +43,7 @@ class Gpio:
 
     name = "gpio"
 
-    def __init__(self, settings: config.Gpio, wanted: Filter) -> None:
+    def __init__(self, settings: recipients.Gpio, wanted: Filter) -> None:
         """Takes the pin, which is off.
 
         Raises:
@@ -117,7 +117,7 @@ class Gpio:
         return True
 
 
-def _open(settings: config.Gpio) -> Pin:
+def _open(settings: recipients.Gpio) -> Pin:
     try:
         gpiozero: Any = importlib.import_module("gpiozero")
     except ImportError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from paho.mqtt import client as paho
 
-from edge_detect import config, credentials
+from edge_detect import credentials, recipients
 from edge_detect.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Link:
 
     def __init__(
         self,
-        settings: config.Mqtt,
+        settings: recipients.Mqtt,
         name: str,
         will: str,
         greet: Callable[[], None],
@@ -171,7 +171,7 @@ class Link:
         self._arrived(number)
 
 
-def knock(settings: config.Mqtt, limit: float = 5.0) -> str:
+def knock(settings: recipients.Mqtt, limit: float = 5.0) -> str:
     """Why a broker does not take us; empty when it does.
 
     Args:
@@ -199,7 +199,7 @@ def knock(settings: config.Mqtt, limit: float = 5.0) -> str:
     return "" if answers[0] == 0 else _refusal(answers[0])
 
 
-def _introduce(client: paho.Client, settings: config.Mqtt) -> None:
+def _introduce(client: paho.Client, settings: recipients.Mqtt) -> None:
     """Tells a client who it is, and whom it may trust."""
     password = credentials.read("mqtt-password", settings.password_file)
     if settings.username:
@@ -219,12 +219,12 @@ def _client(name: str) -> paho.Client:
     return paho.Client(versions.VERSION2, client_id=name)
 
 
-def port(settings: config.Mqtt) -> int:
+def port(settings: recipients.Mqtt) -> int:
     """Of the broker."""
     return settings.port or (8883 if settings.tls else 1883)
 
 
-def context(settings: config.Mqtt) -> ssl.SSLContext:
+def context(settings: recipients.Mqtt) -> ssl.SSLContext:
     """How the broker's certificate is checked, and what we show; the check cannot be left out.
 
     Raises:

@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import psutil
 
-from edge_detect import __version__, board, config
+from edge_detect import __version__, board, recipients
 from edge_detect.controls import Controls
 from edge_detect.errors import DependencyError
 from edge_detect.events import Event
@@ -79,7 +79,7 @@ class Mqtt:
     name = "mqtt"
 
     def __init__(
-        self, settings: config.Mqtt, wanted: Filter, around: Surroundings, heartbeats: Heartbeats
+        self, settings: recipients.Mqtt, wanted: Filter, around: Surroundings, heartbeats: Heartbeats
     ) -> None:
         """Begins to connect.
 

@@ -15,7 +15,7 @@ import time
 from http.client import HTTPConnection, HTTPSConnection
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from edge_detect import __version__, config, credentials, uri
+from edge_detect import __version__, credentials, recipients, uri
 from edge_detect.errors import ConfigError, SinkError
 from edge_detect.events import Event, to_json
 from edge_detect.notices.courier import Courier
@@ -29,7 +29,7 @@ AGAIN = (408, 425, 429)  # answers below 500 after which it is worth trying agai
 LONGEST_ANSWER = 4096  # bytes in which the status has to stand
 
 
-def open_webhook(settings: config.Webhook, wanted: Filter) -> Courier:
+def open_webhook(settings: recipients.Webhook, wanted: Filter) -> Courier:
     """The sink that posts events.
 
     Raises:
@@ -47,7 +47,7 @@ class Post:
     Redirects are not followed, proxies not asked, answers not read beyond their status.
     """
 
-    def __init__(self, settings: config.Webhook, back_off: tuple[float, ...] = BACK_OFF) -> None:
+    def __init__(self, settings: recipients.Webhook, back_off: tuple[float, ...] = BACK_OFF) -> None:
         """Nothing is sent yet.
 
         Args:

@@ -14,7 +14,7 @@ import pytest
 from happenings import event
 from waiting import wait_until
 
-from edge_detect import config
+from edge_detect import recipients
 from edge_detect.errors import ConfigError, SinkError
 from edge_detect.events import to_json
 from edge_detect.notices import command
@@ -25,11 +25,11 @@ NEVER = threading.Event()
 
 
 def python(code: str, **settings: Any) -> Command:
-    return Command(config.Exec(command=(sys.executable, "-S", "-c", code), **settings))
+    return Command(recipients.Exec(command=(sys.executable, "-S", "-c", code), **settings))
 
 
 def shell(script: str, **settings: Any) -> Command:
-    return Command(config.Exec(command=("/bin/sh", "-c", script), **settings))
+    return Command(recipients.Exec(command=("/bin/sh", "-c", script), **settings))
 
 
 def is_alive(pid: int) -> bool:
@@ -41,7 +41,7 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_program_gets_the_event_on_its_standard_input(tmp_path: Path) -> None:
-    with closing(open_command(config.Exec(command=("tee", str(tmp_path / "got"))), Filter())) as sink:
+    with closing(open_command(recipients.Exec(command=("tee", str(tmp_path / "got"))), Filter())) as sink:
         sink.tell((event(1),))
 
     assert json.loads((tmp_path / "got").read_text()) == json.loads(json.dumps(to_json(event(1))))
@@ -157,7 +157,7 @@ def test_a_program_that_floods_for_ever_is_killed_and_fills_no_memory(
     sizes: list[int] = []
     monkeypatch.setattr(command, "shown", lambda output: sizes.append(len(output)) or shown(output))
     with pytest.raises(SinkError, match=r"killed, it took more than 0.3 s: y y y"):
-        Command(config.Exec(command=("yes",), seconds=0.3))(event(1), NEVER)
+        Command(recipients.Exec(command=("yes",), seconds=0.3))(event(1), NEVER)
 
     assert sizes == [command.KEPT]
 
@@ -187,7 +187,7 @@ def test_the_end_of_the_run_kills_it() -> None:
 
 def test_no_more_run_at_once_than_allowed(tmp_path: Path) -> None:
     script = f"echo + >> {tmp_path}/log; sleep 0.1; echo - >> {tmp_path}/log"
-    settings = config.Exec(command=("/bin/sh", "-c", script), at_once=2)
+    settings = recipients.Exec(command=("/bin/sh", "-c", script), at_once=2)
     with closing(open_command(settings, Filter())) as sink:
         sink.tell(tuple(event(number) for number in range(6)))
 
@@ -210,7 +210,7 @@ def test_no_more_run_at_once_than_allowed(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_run_is_refused_at_once(words: tuple[str, ...], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Command(config.Exec(command=words))
+        Command(recipients.Exec(command=words))
 
     assert str(caught.value) == said
 
@@ -219,7 +219,7 @@ def test_a_program_that_went_away_costs_one_event(tmp_path: Path) -> None:
     program = tmp_path / "hook"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    hook = Command(config.Exec(command=(str(program),)))
+    hook = Command(recipients.Exec(command=(str(program),)))
     program.unlink()
 
     with pytest.raises(SinkError, match=r"hook: cannot be started: No such file or directory$"):

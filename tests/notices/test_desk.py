@@ -11,7 +11,7 @@ import pytest
 from happenings import event
 from scenes import LABELS, scene
 
-from edge_detect import config, layers
+from edge_detect import config, layers, recipients
 from edge_detect.controls import Choice, Controls
 from edge_detect.errors import ConfigError, SettingsError
 from edge_detect.heartbeats import Heartbeats
@@ -65,8 +65,8 @@ class Listener:
 
 def test_each_section_that_names_somebody_opens_one(tmp_path: Path) -> None:
     chosen = settings(
-        webhook=config.Webhook(url="https://home.example/"),
-        exec=config.Exec(command=("true",), labels=("person",)),
+        webhook=recipients.Webhook(url="https://home.example/"),
+        exec=recipients.Exec(command=("true",), labels=("person",)),
     )
     notices = opened(chosen)
     notices.close()
@@ -75,7 +75,9 @@ def test_each_section_that_names_somebody_opens_one(tmp_path: Path) -> None:
 
 
 def test_an_event_runs_the_program(tmp_path: Path) -> None:
-    notices = opened(settings(exec=config.Exec(command=("touch", str(tmp_path / "seen")), zones=("door",))))
+    notices = opened(
+        settings(exec=recipients.Exec(command=("touch", str(tmp_path / "seen")), zones=("door",)))
+    )
     notices.tell((event(1),))
     notices.close()
 
@@ -107,13 +109,13 @@ def test_everybody_hears_of_everything_and_they_end_at_the_same_time() -> None:
 )
 def test_a_name_that_is_not_known_is_refused(section: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        opened(settings(webhook=config.Webhook(url="https://home.example/", **section)))
+        opened(settings(webhook=recipients.Webhook(url="https://home.example/", **section)))
 
     assert str(caught.value).startswith(said)
 
 
 def test_what_nobody_asked_for_is_not_checked() -> None:
-    opened(settings(webhook=config.Webhook(labels=("unicorn",)))).close()
+    opened(settings(webhook=recipients.Webhook(labels=("unicorn",)))).close()
 
 
 def test_a_mistake_is_told_with_its_line_and_without_its_password(home: Path) -> None:
@@ -129,8 +131,8 @@ def test_a_mistake_is_told_with_its_line_and_without_its_password(home: Path) ->
 
 def test_one_that_cannot_be_opened_leaves_none_open() -> None:
     chosen = settings(
-        webhook=config.Webhook(url="https://home.example/"),
-        exec=config.Exec(command=("no-such-program-here",)),
+        webhook=recipients.Webhook(url="https://home.example/"),
+        exec=recipients.Exec(command=("no-such-program-here",)),
     )
     with pytest.raises(ConfigError, match="no-such-program-here"):
         opened(chosen)
@@ -139,7 +141,7 @@ def test_one_that_cannot_be_opened_leaves_none_open() -> None:
 
 
 def test_a_pin_hears_of_beginnings_only() -> None:
-    wanted = wanted_by(config.Gpio(labels=("person",)))
+    wanted = wanted_by(recipients.Gpio(labels=("person",)))
 
     assert (wanted(event(1)), wanted(event(1, type="end"))) == (True, False)
 

@@ -16,7 +16,7 @@ from happenings import event
 from scenes import scene
 from waiting import wait_until
 
-from edge_detect import config
+from edge_detect import recipients
 from edge_detect.errors import DependencyError, SinkError
 from edge_detect.notices.filter import Filter
 from edge_detect.notices.gpio import Gpio
@@ -32,7 +32,7 @@ def factory(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockFactory]:
 
 
 def opened(wanted: Filter | None = None, **settings: Any) -> Gpio:
-    return Gpio(config.Gpio(pin=17, **({"seconds": 0.05} | settings)), wanted or Filter())
+    return Gpio(recipients.Gpio(pin=17, **({"seconds": 0.05} | settings)), wanted or Filter())
 
 
 def changes(pin: MockPin) -> list[bool]:

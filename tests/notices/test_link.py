@@ -20,7 +20,7 @@ pytest.importorskip("paho.mqtt", reason="needs paho-mqtt, from the extra mqtt")
 from broker import Broker, ear
 from waiting import wait_until
 
-from edge_detect import config
+from edge_detect import recipients
 from edge_detect.errors import ConfigError
 from edge_detect.notices import link
 from edge_detect.notices.link import Link, context, port
@@ -33,7 +33,7 @@ class Client:
         self.heard: list[tuple[str, bytes, bool]] = []
         self.arrived: list[int] = []
         self.greeted = 0
-        chosen = config.Mqtt(host=settings.pop("host", "127.0.0.1"), **settings)
+        chosen = recipients.Mqtt(host=settings.pop("host", "127.0.0.1"), **settings)
         self.link = Link(
             chosen,
             "tester",
@@ -90,9 +90,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_port_is_the_usual_one_unless_said_otherwise() -> None:
-    assert port(config.Mqtt()) == 1883
-    assert port(config.Mqtt(tls=True)) == 8883
-    assert port(config.Mqtt(tls=True, port=77)) == 77
+    assert port(recipients.Mqtt()) == 1883
+    assert port(recipients.Mqtt(tls=True)) == 8883
+    assert port(recipients.Mqtt(tls=True, port=77)) == 77
 
 
 def test_messages_go_and_come(broker: Broker) -> None:
@@ -199,7 +199,7 @@ def test_certificates_that_are_none_are_refused(name: str, tmp_path: Path) -> No
     (tmp_path / "empty.pem").write_text("")
     for file in (tmp_path / "empty.pem", tmp_path / "missing.pem"):
         with pytest.raises(ConfigError, match=r"^certificates: "):
-            context(config.Mqtt(host="x", tls=True, **{name: str(file)}))
+            context(recipients.Mqtt(host="x", tls=True, **{name: str(file)}))
 
 
 def test_a_broker_that_takes_us_and_says_nothing_is_not_stormed(

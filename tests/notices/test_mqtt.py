@@ -24,7 +24,7 @@ from happenings import LOST, event
 from scenes import LABELS, picture, scene
 from waiting import killed_in_time, wait_until
 
-from edge_detect import config
+from edge_detect import recipients
 from edge_detect.controls import Choice, Controls
 from edge_detect.heartbeats import Heartbeats
 from edge_detect.notices import link, mqtt
@@ -68,7 +68,7 @@ def opened(broker: Broker, controls: Controls, tmp_path: Path) -> Iterator[Calla
                 tuple(("front door", label) for label in labels),
                 tmp_path / "state",
             )
-            chosen = config.Mqtt(host="127.0.0.1", port=broker.port, **settings)
+            chosen = recipients.Mqtt(host="127.0.0.1", port=broker.port, **settings)
             client = Mqtt(chosen, wanted or Filter(), around, Heartbeats())
             return stack.enter_context(closing(client))
 

@@ -17,7 +17,7 @@ import pytest
 from happenings import event
 from waiting import wait_until
 
-from edge_detect import config
+from edge_detect import recipients
 from edge_detect.errors import ConfigError, SinkError
 from edge_detect.events import to_json
 from edge_detect.notices import webhook
@@ -82,11 +82,11 @@ def server() -> Iterator[Server]:
 
 
 def post(server: Server, user: str = "", **settings: Any) -> Post:
-    return Post(config.Webhook(url=server.url(user=user), **settings), back_off=(0.01, 0.02))
+    return Post(recipients.Webhook(url=server.url(user=user), **settings), back_off=(0.01, 0.02))
 
 
 def test_an_event_is_posted_as_one_flat_object(server: Server) -> None:
-    with closing(open_webhook(config.Webhook(url=server.url()), Filter())) as sink:
+    with closing(open_webhook(recipients.Webhook(url=server.url()), Filter())) as sink:
         sink.tell((event(1),))
 
     path, headers, body = server.asked[0]
@@ -195,7 +195,7 @@ def test_a_server_that_trickles_is_left_in_time(monkeypatch: pytest.MonkeyPatch)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
         began = time.monotonic()
         with pytest.raises(SinkError, match="timed out"):
-            Post(config.Webhook(url=url), back_off=())(event(1), NEVER)
+            Post(recipients.Webhook(url=url), back_off=())(event(1), NEVER)
         took = time.monotonic() - began
         over.set()
         thread.join(5)
@@ -214,7 +214,7 @@ def test_what_is_no_web_server_is_told_so() -> None:
         thread = threading.Thread(target=greet)
         thread.start()
         with pytest.raises(SinkError, match="does not speak HTTP"):
-            Post(config.Webhook(url=f"http://127.0.0.1:{listening.getsockname()[1]}"), back_off=())(
+            Post(recipients.Webhook(url=f"http://127.0.0.1:{listening.getsockname()[1]}"), back_off=())(
                 event(1), NEVER
             )
         thread.join(5)
@@ -223,7 +223,7 @@ def test_what_is_no_web_server_is_told_so() -> None:
 def test_the_end_of_the_run_is_not_waited_for(server: Server) -> None:
     server.codes = [500]
     over = threading.Event()
-    waiting = Post(config.Webhook(url=server.url()), back_off=(60.0,))
+    waiting = Post(recipients.Webhook(url=server.url()), back_off=(60.0,))
     caught: list[SinkError] = []
 
     def deliver() -> None:
