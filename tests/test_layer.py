@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,8 @@ MISTAKES = {
     "[[detect]]\nx = 1": '1: detect = [{"x" = 1}]: expected [detect], a section',
     "detect = 3": "1: detect = 3: expected [detect], a section",
     "confidence = 0.5": "1: confidence: unknown section, expected under [detect]",
-    "'a b'.c = 1": "1: a b: unknown section, expected one of: detect, events, log, model, motion, output,"
-    " source, tracker, web, zones",
+    "'a b'.c = 1": "1: a b: unknown section, expected one of: "
+    + ", ".join(sorted(field.name for field in fields(config.Config))),
     "[zones]\nname = 'x'": "1: zones: expected [[zones]], one for each",
     "zones = 3": "1: zones: expected [[zones]], one for each",
     "[[zone]]": "1: zone: unknown section, did you mean 'zones'?",

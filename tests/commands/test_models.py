@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from waiting import wait_until
 
 from edge_detect import store
 from edge_detect.cli import main
+from edge_detect.commands.arguments import MODELS
 from edge_detect.commands.models import progress_line
 
 DETECTOR = program.detector(b"")
@@ -93,14 +95,16 @@ def test_the_list_for_people_marks_the_active_one(told: Told, tmp_path: Path) ->
     assert [line.split() for line in lines if line.startswith("*")][:1] == [
         ["*", "mine", "0.0", "64x32", "ssd-postprocess-tf1", "installed,", "to", "run,", "on", "trial"]
     ]
-    assert any(line.split()[:5] == ["detector", "3.5", "320x320", "0.653", "ssd-raw"] for line in lines)
+    shipped = tomllib.loads((MODELS / "catalogue.toml").read_text())["detector"]
+    row = ["detector", f"{shipped['bytes'] / 1e6:.1f}", "320x320", f"{shipped['ap50']:.3f}", "ssd-raw"]
+    assert row in [line.split()[:5] for line in lines]
 
 
 def test_a_shipped_model_is_pulled_without_a_network(told: Told) -> None:
     code, out, _ = told("pull", "detector-fast")
 
     assert code == 0
-    assert out.endswith(": ssd-raw, 256x256, runs from the next start on\n")
+    assert out.endswith(": ssd-raw, 320x320, runs from the next start on\n")
     assert active(told) == ["detector-fast"]
 
 
