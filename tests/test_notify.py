@@ -76,6 +76,7 @@ def test_times_are_told_in_microseconds(tmp_path: Path) -> None:
         ("", "", 0.0),
         ("abc", "", 0.0),
     ],
+    ids=["ours", "nobody's", "another's", "none", "empty", "word"],
 )
 def test_the_watchdog_of_another_process_is_none_of_ours(limit: str, whose: str, seconds: float) -> None:
     assert notify.watchdog({"WATCHDOG_USEC": limit, "WATCHDOG_PID": whose}) == seconds
