@@ -15,6 +15,7 @@ from edge_detect.config import Config
 from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
 from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
+from edge_detect.facts import Facts
 from edge_detect.following import Following
 from edge_detect.heartbeats import Heartbeats
 from edge_detect.layers import Settings
@@ -24,7 +25,6 @@ from edge_detect.outputs import Drawing, Outputs, Screen, open_window, wanted
 from edge_detect.pipeline import frames_of, watch
 from edge_detect.recording import open_kept, open_veil, refuse_pictures
 from edge_detect.sources import open_source, wants_small
-from edge_detect.web.facts import Facts
 
 if TYPE_CHECKING:
     from edge_detect.frame import Frame

@@ -24,13 +24,13 @@ import psutil
 from edge_detect import board, config
 from edge_detect.controls import Choice, Controls
 from edge_detect.detector import Detector
+from edge_detect.facts import Facts
 from edge_detect.frame import Frame
 from edge_detect.meter import Meter
 from edge_detect.model import Model
 from edge_detect.newest import Newest
 from edge_detect.pipeline import watch
 from edge_detect.sources.pattern import Pattern
-from edge_detect.web.facts import Facts
 from edge_detect.web.server import Web
 
 SECONDS = 14.0  # of a round: a stalled viewer has been closed by then

@@ -52,7 +52,7 @@ class Site:
         records: Any = None,
         **settings: Any,
     ) -> None:
-        from edge_detect.web.facts import Facts
+        from edge_detect.facts import Facts
         from edge_detect.web.server import Web
 
         for name, text in (("token", token), ("password", password)):

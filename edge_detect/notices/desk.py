@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from edge_detect import config, events, places
 from edge_detect.controls import Controls
+from edge_detect.facts import Facts
 from edge_detect.heartbeats import Heartbeats
 from edge_detect.layers import Settings
 from edge_detect.lazy import load
 from edge_detect.notices.filter import Filter, check
 from edge_detect.scene import Scene
-from edge_detect.web.facts import Facts
 
 TYPES = ("start", "update", "end")
 

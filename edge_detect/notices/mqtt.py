@@ -21,6 +21,7 @@ from edge_detect import __version__, board, recipients
 from edge_detect.controls import Controls
 from edge_detect.errors import DependencyError
 from edge_detect.events import Event
+from edge_detect.facts import Facts
 from edge_detect.frame import Image
 from edge_detect.heartbeats import Heartbeats
 from edge_detect.notices import discovery, orders
@@ -29,7 +30,6 @@ from edge_detect.notices.outbox import Outbox
 from edge_detect.notices.presence import Presence
 from edge_detect.notices.topics import Topics
 from edge_detect.scene import Scene
-from edge_detect.web.facts import Facts
 
 try:
     from edge_detect.notices.link import Link

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from edge_detect import __version__, board
-from edge_detect.web.facts import Notice
+from edge_detect.facts import Notice
 from edge_detect.web.state import State
 from edge_detect.web.station import Station
 from edge_detect.web.tally import BUCKETS, Histogram

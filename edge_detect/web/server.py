@@ -20,10 +20,10 @@ from edge_detect.controls import Controls
 from edge_detect.detector import Timing
 from edge_detect.errors import ConfigError, DependencyError, SinkError
 from edge_detect.events import Event
+from edge_detect.facts import Facts
 from edge_detect.frame import Frame
 from edge_detect.scene import Scene
 from edge_detect.web import access, address
-from edge_detect.web.facts import Facts
 from edge_detect.web.tally import Tally
 
 try:

@@ -9,9 +9,9 @@ import psutil
 
 from edge_detect import __version__, board
 from edge_detect.controls import Choice, Controls
+from edge_detect.facts import Facts
 from edge_detect.state import plain_zone
 from edge_detect.web.events import Events
-from edge_detect.web.facts import Facts
 from edge_detect.web.station import Station
 from edge_detect.web.tally import Tally
 

@@ -14,10 +14,10 @@ from scenes import LABELS, scene
 from edge_detect import config, layers, recipients
 from edge_detect.controls import Choice, Controls
 from edge_detect.errors import ConfigError, SettingsError
+from edge_detect.facts import Facts
 from edge_detect.heartbeats import Heartbeats
 from edge_detect.layers import Settings
 from edge_detect.notices.desk import Notices, open_notices, wanted_by
-from edge_detect.web.facts import Facts
 
 SQUARE = ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9))
 ZONES = (

@@ -26,13 +26,13 @@ from waiting import killed_in_time, wait_until
 
 from edge_detect import recipients
 from edge_detect.controls import Choice, Controls
+from edge_detect.facts import Facts
 from edge_detect.heartbeats import Heartbeats
 from edge_detect.notices import link, mqtt
 from edge_detect.notices.filter import Filter
 from edge_detect.notices.mqtt import Mqtt, Surroundings
 from edge_detect.notices.topics import topics
 from edge_detect.scene import Scene
-from edge_detect.web.facts import Facts
 
 BASE = "edge_detect/porch"
 DISCOVERY = "homeassistant/device/edge_detect_porch/config"

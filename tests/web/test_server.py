@@ -24,8 +24,8 @@ from waiting import wait_until
 from edge_detect import config
 from edge_detect.controls import Choice, Controls
 from edge_detect.errors import ConfigError, SinkError
+from edge_detect.facts import Facts
 from edge_detect.web import server
-from edge_detect.web.facts import Facts
 
 
 def decoded(data: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Facts: what the page may tell of the run that it shows."""
+"""Facts: what the page, the metrics and the notices may tell of a run."""
 
 from __future__ import annotations
 
