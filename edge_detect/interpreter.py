@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_detect import logs
 from edge_detect.errors import DependencyError, ModelError
 from edge_detect.tensors import Tensor
 
@@ -81,7 +81,7 @@ class Interpreter:
     def __init__(self, path: str, threads: int = 1) -> None:
         self.runtime, module = runtime()
         try:
-            with _quiet():
+            with logs.native(log, "runtime"):
                 self._interpreter = module.Interpreter(model_path=path, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, TypeError, MemoryError) as error:
@@ -140,23 +140,3 @@ def _first_line(error: BaseException) -> str:
     for end in (".Tensor ", "Node number", ". "):
         text = text.split(end)[0]
     return text[:200].rstrip(" .")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Native code's chatter on standard error goes to the log at debug level."""
-    try:
-        keep = os.dup(2)
-    except OSError:  # there is no standard error
-        yield
-        return
-    spool = os.memfd_create("stderr")
-    try:
-        os.dup2(spool, 2)
-        yield
-    finally:
-        os.dup2(keep, 2)
-        os.close(keep)
-        for line in os.pread(spool, 65536, 0).decode("utf-8", "replace").splitlines():
-            log.debug("runtime: %s", line)
-        os.close(spool)

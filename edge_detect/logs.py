@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TextIO
 
@@ -164,3 +165,28 @@ class Minutely:
         more = f" ({self._more} more since the last such line)" if self._more else ""
         self._last, self._more = now, 0
         self._tell(f"{message}%s", *values, more)
+
+
+@contextmanager
+def native(log: logging.Logger, name: str) -> Iterator[None]:
+    """What native code says on standard error goes to a log at debug level.
+
+    Args:
+        log: Gets the lines.
+        name: Of who speaks, before each line.
+    """
+    try:
+        keep = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    spool = os.memfd_create("stderr")
+    try:
+        os.dup2(spool, 2)
+        yield
+    finally:
+        os.dup2(keep, 2)
+        os.close(keep)
+        for line in os.pread(spool, 65536, 0).decode("utf-8", "replace").splitlines():
+            log.debug("%s: %s", name, line)
+        os.close(spool)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tflite_files import Output, build, build_custom
 
-from edge_detect import interpreter
+from edge_detect import interpreter, logs
 from edge_detect.errors import DependencyError, ModelError
 from edge_detect.interpreter import Interpreter
 from edge_detect.tensors import Tensor
@@ -91,7 +91,7 @@ def test_a_file_that_the_runtime_refuses_is_told(save: Save, caplog: pytest.LogC
 def test_what_the_runtime_writes_to_standard_error_goes_to_the_log(
     save: Save, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with caplog.at_level(logging.DEBUG), interpreter._quiet():
+    with caplog.at_level(logging.DEBUG), logs.native(interpreter.log, "runtime"):
         os.write(2, b"INFO: Created delegate\n")
 
     assert caplog.messages == ["runtime: INFO: Created delegate"]

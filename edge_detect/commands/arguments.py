@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_detect import logs
 from edge_detect.errors import ConfigError, InputMissing
 
 if TYPE_CHECKING:
@@ -141,7 +141,9 @@ def prepare_workshop() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("absl").setLevel(logging.WARNING)
     if os.environ["KERAS_BACKEND"] == "tensorflow":
-        with _without_stderr():  # it tells of the processor's instructions, whatever it is asked to do
+        with logs.native(
+            logging.getLogger(__name__), "tensorflow"
+        ):  # it tells of the processor, whatever it is asked to do
             import tensorflow  # noqa: F401
     try:  # a step frees gigabytes; given back to the system and taken again, they cost half of the time
         mallopt = ctypes.CDLL(None).mallopt
@@ -151,21 +153,24 @@ def prepare_workshop() -> None:
         pass  # another C library
 
 
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Nothing that is written to standard error meanwhile, by native code too, is seen."""
-    import os
-    import sys
+def acts_of(
+    parser: argparse.ArgumentParser,
+) -> Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser]:
+    """Adds acts, as `list` of `edge-detect models`: by name, summary, and what does it (`options.do`)."""
+    acts = parser.add_subparsers(dest="act", metavar="ACT", required=True, parser_class=type(parser))
 
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    def add(name: str, summary: str, act: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = acts.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            formatter_class=parser.formatter_class,
+            allow_abbrev=False,
+        )
+        sub.set_defaults(do=act)
+        return sub
+
+    return add
 
 
 def share(text: str) -> float:

@@ -26,21 +26,13 @@ FORMS = ("coco", "voc", "yolo", "tfrecord")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `edge-detect dataset`."""
-    acts = parser.add_subparsers(dest="act", metavar="ACT", required=True, parser_class=type(parser))
+    new = arguments.acts_of(parser)
 
     def add(
         name: str, summary: str, act: Callable[[argparse.Namespace], int],
         begin: Callable[[argparse.ArgumentParser], None] = _add_sets,
     ) -> argparse.ArgumentParser:  # fmt: skip
-        sub: argparse.ArgumentParser = acts.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            formatter_class=parser.formatter_class,
-            allow_abbrev=False,
-        )
-        sub.set_defaults(do=act)
-        begin(sub)
+        begin(sub := new(name, summary, act))
         return sub
 
     sub = add("check", "tell everything that is wrong; of several sets also what they share", _check)

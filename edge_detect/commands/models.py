@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,19 +28,7 @@ LARGEST = 1 << 28  # bytes; a detector for this kind of machine has a few millio
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `edge-detect models`."""
-    acts = parser.add_subparsers(dest="act", metavar="ACT", required=True, parser_class=type(parser))
-
-    def add(name: str, summary: str, act: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
-        sub: argparse.ArgumentParser = acts.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            formatter_class=parser.formatter_class,
-            allow_abbrev=False,
-        )
-        sub.set_defaults(do=act)
-        return sub
-
+    add = arguments.acts_of(parser)
     sub = add("list", "what the catalogue knows and what is installed", _list)
     sub.add_argument("--json", action="store_true", help="one JSON object on standard output")
     _add_catalogue(sub)

@@ -102,6 +102,7 @@ class Recorder:
         self._tidied = float("-inf")
         self._complain = Minutely(log.warning)
         self._closed = False
+        self._error: Exception | None = None
         self._done = threading.Event()
         self._threads = [
             threading.Thread(target=partial(self._guard, act), name=name, daemon=True)
@@ -130,6 +131,8 @@ class Recorder:
             self._put(None, events)
 
     def _put(self, frame: Frame | None, events: tuple[Event, ...]) -> None:
+        if self._error:
+            raise self._error
         if frame is not None and (self._frames.qsize() >= FRAMES if self._live else not self._wait()):
             self.skipped += 1
             frame = None
@@ -165,9 +168,10 @@ class Recorder:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         try:
             act()
-        except Exception:
-            log.exception("the recorder has ended")
-            self.failed += 1
+        except Exception as error:  # noqa: BLE001 carried to the loop, which raises it
+            self._error = error
+        finally:
+            self._done.set()
 
     def _encode(self) -> None:
         """Encodes the frames that wait."""

@@ -238,6 +238,15 @@ def test_before_the_first_frame_there_is_nothing_to_record(desk: Callable[..., D
     assert one.files() == []
 
 
+def test_what_breaks_a_thread_of_the_recorder_reaches_the_loop(desk: Callable[..., Desk]) -> None:
+    made = desk(replace(FAST, clips=False))
+    empty = replace(scene(image=np.zeros((0, 0, 3), np.uint8)), events=(event(),))
+
+    with pytest.raises(cv2.error):
+        wait_until(lambda: made.recorder.write(empty))
+    made.recorder.close()
+
+
 def test_a_live_camera_never_waits(desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch) -> None:
     one = desk(live=True)
     real = one.recorder._jpeg
