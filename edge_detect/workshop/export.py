@@ -28,7 +28,7 @@ class Folded(Layers):
     """Convolutions with a bias, nothing between them and their activation."""
 
     def convolution(self, x: Any, step: Step) -> Any:
-        x = net.bare(step, use_bias=True)(x)
+        x = net.bare(x, step, use_bias=True)(x)
         return layers.ReLU(6.0, name=f"{step.name}_relu")(x) if step.relu else x
 
 

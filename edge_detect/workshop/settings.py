@@ -123,6 +123,8 @@ class Settings:
         if self.quantize and (self.frozen or not self._begins_with_run()):
             raise ConfigError("--quantize: expected --weights RUN and no --frozen: a trained net is refined")
         _one_of("precision", self.precision, ("float32", "mixed_bfloat16", "mixed_float16"))
+        if self.quantize and self.precision != "float32":
+            raise ConfigError("--quantize: expected --precision float32: its grid is finer than halves")
 
     def _begins_with_run(self) -> bool:
         # told by the name alone: a run is still a run when the one that it began with has moved

@@ -201,9 +201,7 @@ class _Loop:
             if settings.prune:
                 prune.hold_zeros(model.core, prune.wanted_share(step, self._total, settings.prune))
             if not np.isfinite(logs["loss"]):
-                raise DatasetError(
-                    f"{self._run.folder}: the loss became {logs['loss']} at step {step}; use a lower --rate"
-                )
+                raise self._lost(f"the loss became {logs['loss']}")
             sums = self._state["sums"]
             self._state["sums"] = {name: sums.get(name, 0.0) + float(value) for name, value in logs.items()}
             ended = step % self._batches.per_epoch == 0
@@ -254,8 +252,14 @@ class _Loop:
         told = f"epoch {epoch} of {settings.epochs}: loss {row['loss']:.3f}{measured}"
         self._tell(f"{told}, {spell(left)} left")
 
+    def _lost(self, what: str) -> DatasetError:
+        return DatasetError(f"{self._run.folder}: {what} at step {self._state['step']}; use a lower --rate")
+
     def _keep_best(self) -> Precision | None:
         """Measures the averaged weights and keeps them when they are the best so far."""
+        # the last step's update shows in no loss
+        if not all(np.isfinite(values).all() for values in self._core.get_weights()):
+            raise self._lost("a weight became no number")
         self._averaged.on_test_begin()
         self._statistics.swap()
         if self._settings.prune:  # an average of zeros is not quite zero

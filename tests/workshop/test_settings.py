@@ -63,6 +63,10 @@ def test_a_size_that_32_does_not_divide_is_told(text: str, got: str) -> None:
             {"quantize": "int8", "prune": 0.5},
             "--quantize: cannot be combined with pruning; prune first, then quantize that run",
         ),
+        (
+            {"quantize": "int8", "weights": "run", "precision": "mixed_bfloat16"},
+            "--quantize: expected --precision float32: its grid is finer than halves",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )

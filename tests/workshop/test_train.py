@@ -218,6 +218,24 @@ def test_half_precision_is_inside_and_whole_at_the_end(name: str) -> None:
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.parametrize("size", [(32, 32), (32, 96)], ids=str)
+def test_half_precision_has_a_gradient_where_a_map_is_one_column(size: tuple[int, int]) -> None:
+    plan = replace(small_nets.PLAN, size=size)
+    pictures = np.random.default_rng(0).uniform(-1, 1, (2, size[1], size[0], 3)).astype(np.float32)
+    with train._policy("mixed_bfloat16"):
+        model = net.build(plan)
+    kernels = [model.get_layer(f"extra_{i}_depthwise").kernel.value for i in range(3)]
+
+    for _ in range(5):  # what nobody wrote is by chance a number
+        with tf.GradientTape() as tape:
+            answers = model(pictures, training=True)
+            sum_ = tf.reduce_sum(answers["scores"] ** 2) + tf.reduce_sum(answers["boxes"] ** 2)
+        for gradient in tape.gradient(sum_, kernels):
+            # one column sees the middle of the kernel alone
+            assert np.isfinite(gradient).all()
+            assert not np.any(gradient[:, ::2])
+
+
 def test_the_loss_of_float16_is_scaled() -> None:
     kinds = [type(train._optimizer(short("a", precision=p))).__name__ for p in ("mixed_float16", "float32")]
 
@@ -235,6 +253,20 @@ def test_a_loss_that_is_no_number_is_told(tmp_path: Path, four: str) -> None:
         train.train(short(four, weights=str(base)), tmp_path / "run")
 
     assert str(caught.value) == f"{tmp_path}/run: the loss became nan at step 1; use a lower --rate"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_weights_that_a_last_step_broke_are_not_kept(
+    tmp_path: Path, four: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "cosine", lambda *_: 1e39)  # the loss of the only step comes before it
+
+    with pytest.raises(DatasetError) as caught:
+        train.train(short(four), tmp_path)
+
+    assert str(caught.value) == f"{tmp_path}: a weight became no number at step 1; use a lower --rate"
+    assert not Run(tmp_path).weights_path.exists()
 
 
 @pytest.mark.slow
