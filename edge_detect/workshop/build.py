@@ -222,7 +222,8 @@ def card(recipe: Recipe, path: Path, found: dict[str, Any], stages: dict[str, Se
             ("its float32 parent", rows[f"{path.stem}-float32.tflite"]),
             ("COCO SSD MobileNet v1", anchor),
         ):
-            numbers = " | ".join(f"{row[key]:.3f}" for key in ("ap", "ap50", "ap50_enough_boxes"))
+            kinds = ("ap", "ap50", "ap50_enough_boxes")
+            numbers = " | ".join("none" if row[kind] is None else f"{row[kind]:.3f}" for kind in kinds)
             files.append(f"| {name}/val | {title} | {numbers} | {row['invoke_ms']:.1f} | {row['bytes']} |")
         for label, one in mine["classes"].items():
             if one["boxes"]:

@@ -79,15 +79,15 @@ def test_the_card_says_what_was_measured_and_how(tmp_path: Path, monkeypatch: py
         "parent_sha256": "ab12", "versions": {"keras": "3.0"},
     }  # fmt: skip
     monkeypatch.setattr(metadata, "origin", lambda data: origin)
-    rows = [
-        row(str(path), 0.5), row("runs/detector-float32.tflite", 0.51), row(build.ANCHOR, 0.6)
-    ]  # fmt: skip
+    floats = row("runs/detector-float32.tflite", 0.51) | {"ap50_enough_boxes": None}
+    rows = [row(str(path), 0.5), floats, row(build.ANCHOR, 0.6)]
     stages = build.settings_of(ACCURATE, SHARED, RUNS, 1.0)
     stages["accurate-c"] = replace(stages["accurate-c"], prune_channels=0.5)
 
     lines = build.card(ACCURATE, path, {"street": {"models": rows}}, stages).splitlines()
 
     assert "| street/val | this file | 0.250 | 0.500 | 0.500 | 12.5 | 1000 |" in lines
+    assert "| street/val | its float32 parent | 0.255 | 0.510 | none | 12.5 | 1000 |" in lines
     assert "| street/val | COCO SSD MobileNet v1 | 0.300 | 0.600 | 0.600 | 12.5 | 1000 |" in lines
     assert [line for line in lines if line.startswith("| street/val | cat |")] == [
         "| street/val | cat | 30 | 0.500 | 0.600 |"
