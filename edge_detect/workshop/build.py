@@ -6,13 +6,14 @@ finishes what another began.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_detect.errors import ConfigError
+from edge_detect.errors import ConfigError, InputMissing
 from edge_detect.lazy import suggest
 from edge_detect.workshop.settings import Settings
 
@@ -114,14 +115,23 @@ def choose(names: Sequence[str]) -> list[Recipe]:
     return [recipe for recipe in RECIPES if not names or recipe.file in names]
 
 
-def settings_of(recipe: Recipe, shared: Path, runs: Path, factor: float) -> dict[str, Settings]:
+def shortened(recipe: Recipe, factor: float) -> Recipe:
+    """The recipe with so many times its epochs, at least one in each stage."""
+
+    def times(epochs: int) -> int:
+        return max(1, round(epochs * factor))
+
+    stages = {name: own | {"epochs": times(own["epochs"])} for name, own in recipe.stages.items()}
+    return replace(recipe, stages=stages, until={name: times(last) for name, last in recipe.until.items()})
+
+
+def settings_of(recipe: Recipe, shared: Path, runs: Path) -> dict[str, Settings]:
     """The settings of each stage.
 
     Args:
         recipe: What to make.
-        shared: Folder with `data/` and `weights/`.
+        shared: Folder with `data/`, `models/` and `weights/`.
         runs: Folder of the runs.
-        factor: Multiplies the epochs.
     """
     data = ",".join(str(shared / "data" / name / "train.json") for name in SETS)
     common = {
@@ -138,23 +148,34 @@ def settings_of(recipe: Recipe, shared: Path, runs: Path, factor: float) -> dict
             one = replace(one, teacher=str(place / one.teacher), teacher_labels=str(place / LABELS))
         elif one.teacher:
             one = replace(one, teacher=str(runs / one.teacher))
-        made[name] = replace(one, epochs=max(1, round(one.epochs * factor)))
+        made[name] = one
         begin = str(runs / name)
     return made
 
 
-def build(recipe: Recipe, shared: Path, runs: Path, models: Path, factor: float) -> Path:
-    """Trains one of the files and quantizes it; returns its path.
+def build(recipes: Sequence[Recipe], shared: Path, runs: Path, models: Path) -> None:
+    """Trains and quantizes the files, measures them side by side, and writes their cards.
 
     Raises:
         InputMissing: The shared data is not there, or the run to begin with.
     """
     from edge_detect.workshop import train
+    from edge_detect.workshop.files import write_whole
 
-    for name, settings in settings_of(recipe, shared, runs, factor).items():
-        log.info("%s: stage %s", recipe.file, name)
-        train.train(settings, runs / name, until=round(recipe.until.get(name, 0) * factor))
-    return finish(recipe, shared, runs, models)
+    if not (shared / "data").is_dir():
+        raise InputMissing(f"{shared}: expected data and weights there; name it with --shared")
+    paths = []
+    for recipe in recipes:
+        for name, settings in settings_of(recipe, shared, runs).items():
+            log.info("%s: stage %s", recipe.file, name)
+            train.train(settings, runs / name, until=recipe.until.get(name, 0))
+        paths.append(finish(recipe, shared, runs, models))
+    found = measure(paths, shared, runs)
+    write_whole(runs / "measured.json", json.dumps(found, indent=1).encode())
+    for recipe, path in zip(recipes, paths, strict=True):
+        text = card(recipe, path, found, settings_of(recipe, shared, runs))
+        write_whole(path.with_suffix(".md"), text.encode())
+        log.info("%s: %d bytes", path, path.stat().st_size)
 
 
 def finish(recipe: Recipe, shared: Path, runs: Path, models: Path) -> Path:

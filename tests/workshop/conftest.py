@@ -1,4 +1,4 @@
-"""Skips the workshop's tests, with the reason, where its libraries are not installed."""
+"""Skips the workshop's tests, with the reason, where its libraries are not installed; what they share."""
 
 from __future__ import annotations
 
@@ -23,3 +23,13 @@ class Unread(pytest.Module):
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     """Leaves the files unread where a library of the workshop is missing."""
     return Unread.from_parent(parent, path=module_path) if MISSING else None
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """Steps run one by one: for a few of them that is faster than to trace a graph first."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

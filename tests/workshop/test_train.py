@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -41,14 +40,6 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> str:
 def parent(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The run of a float net of these classes."""
     return str(small_nets.run(tmp_path_factory.mktemp("parent"), small_nets.float_net()))
-
-
-@pytest.fixture
-def eager() -> Iterator[None]:
-    """Steps run one by one: for a few of them that is faster than to trace a graph first."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def short(data: str, **more: Any) -> Settings:
