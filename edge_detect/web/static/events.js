@@ -53,7 +53,9 @@ function showEvents(events) {
     newestSeq = Math.max(newestSeq, event.seq);
     const old = timeline.get(event.id);
     const row = rowOf(event, old?.row);
+    const focused = old?.row.contains(document.activeElement);
     if (old) old.row.replaceWith(row);
+    if (focused) row.querySelector("button")?.focus({ preventScroll: true });
     timeline.set(event.id, { event, row });
     if (opened?.id === event.id) view(event);
   }
