@@ -326,6 +326,32 @@ def test_a_row_that_changes_keeps_the_focus(page: tuple[Any, Site], records: Rec
     assert script(chromium, "return document.activeElement === document.querySelector(arguments[0])", row)
 
 
+def test_the_focus_goes_back_to_the_row_whose_clip_was_seen(page: tuple[Any, Site], records: Records) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    chromium, _ = page
+    row = "#events li[data-type=entered] button"
+    chromium.find_element("css selector", row).send_keys(Keys.ENTER)
+    wait_until(lambda: focused(chromium) == "close")
+    records.store.protect("done", True)
+    wait_until(lambda: texts(chromium, f"{row} time")[0].endswith("protected"))
+    press(chromium, Keys.ESCAPE)
+
+    wait_until(
+        lambda: script(
+            chromium, "return document.activeElement === document.querySelector(arguments[0])", row
+        )
+    )
+
+
+def test_the_focus_goes_to_the_timeline_when_its_row_was_deleted(page: tuple[Any, Site]) -> None:
+    chromium, _ = page
+    click(chromium, "#events li[data-type=entered] button")
+    click(chromium, "#delete")
+
+    wait_until(lambda: focused(chromium) == "events")
+
+
 def test_a_drawing_that_is_given_up_changes_nothing(page: tuple[Any, Site]) -> None:
     chromium, site = page
     click(chromium, "#draw-zone")

@@ -115,6 +115,8 @@ function view(event, start) {
   if (start && !box.open) box.showModal();
 }
 $("viewer").addEventListener("close", () => {
+  // the row may be another one by now, or gone
+  (timeline.get(opened.id)?.row.querySelector("button") || $("events")).focus({ preventScroll: true });
   opened = null;
   $("clip").removeAttribute("src");
   $("clip").load();
