@@ -15,6 +15,7 @@ from ipaddress import IPv6Address, ip_address
 
 from edge_detect import credentials
 from edge_detect.errors import SettingsError
+from edge_detect.logs import Minutely
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Attempts:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._failed: deque[tuple[float, str]] = deque(maxlen=1000)
-        self._told = False
+        self._complain = Minutely(log.warning, clock)
 
     def wait(self, address: str, *, alone: bool = False) -> float:
         """Seconds until this address may try again; 0 for now.
@@ -95,9 +96,8 @@ class Attempts:
             due = own[-EACH] + WINDOW - now
         if len(self._failed) >= ALL and not alone:
             due = max(due, self._failed[-ALL][0] + WINDOW - now)
-        if due and not self._told:
-            log.warning("web: too many wrong tokens or passwords, the last from %s", address)
-        self._told = due > 0
+        if due:
+            self._complain("web: too many wrong tokens or passwords, the last from %s", address)
         return due
 
     def begin(self, address: str) -> None:

@@ -34,13 +34,13 @@ class EventsOf(Guarded):
         after = self._whole("after", 0)
         limit = min(self._whole("limit", events.KEPT), events.KEPT)
         label = self.get_query_argument("label", "")
-        state = self.desk.state
-        rows = state.events.find(after=after, label=label, limit=limit)
+        state, rows = self.desk.state, []
         if records := state.facts.records:
             find = partial(records.find, after=after, label=label, limit=limit)
-            rows += await asyncio.get_running_loop().run_in_executor(self.desk.disk, find)
-            rows = sorted(rows, key=lambda row: int(row["seq"]), reverse=True)[:limit]
-        self.answer({"events": rows})
+            rows = await asyncio.get_running_loop().run_in_executor(self.desk.disk, find)
+        # asked last: their `seq` is beyond that of all that is kept
+        rows += state.events.find(after=after, label=label, limit=limit)
+        self.answer({"events": sorted(rows, key=lambda row: int(row["seq"]), reverse=True)[:limit]})
 
     def _whole(self, name: str, default: int) -> int:
         text = self.get_query_argument(name, str(default))

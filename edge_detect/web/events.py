@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -21,35 +21,41 @@ class Events:
     `type`, `label` and `time` (UTC); and a `text`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Callable[[], int] = lambda: 0) -> None:
+        """Knows of nothing yet.
+
+        Args:
+            kept: Gives the newest `seq` of those that are kept elsewhere.
+        """
         self._records: deque[dict[str, Any]] = deque(maxlen=KEPT)
-        # ids grow over a restart too, so that who asks `after` the last one misses nothing
-        self._next = time.time_ns() // 1_000_000
+        self._kept, self._seq = kept, 0
 
     def add(self, kind: str, text: str, label: str = "") -> None:
         """Tells that something of a kind has happened."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        seq = self._next()
         record = {
             "v": 1,
-            "id": self._next,
-            "seq": self._next,
+            "id": seq,
+            "seq": seq,
             "type": kind,
             "label": label,
             "text": text,
             "time": now,
         }
-        self._add(record)
+        self._records.appendleft(record)
 
     def take(self, events: Iterable[Event]) -> None:
         """Takes the newest word on each event."""
         for event in events:
             for old in [row for row in self._records if row["id"] == event.id]:
                 self._records.remove(old)
-            self._add(to_json(event) | {"seq": self._next})
+            self._records.appendleft(to_json(event) | {"seq": self._next()})
 
-    def _add(self, record: dict[str, Any]) -> None:
-        self._records.appendleft(record)
-        self._next += 1
+    def _next(self) -> int:
+        """Grows over a restart too, and past what is kept: who asks `after` any of them misses nothing."""
+        self._seq = max(self._seq + 1, self._kept() + 1, time.time_ns() // 1_000_000)
+        return self._seq
 
     @property
     def last(self) -> int:

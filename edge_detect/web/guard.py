@@ -125,8 +125,13 @@ class Guarded(RequestHandler):
             raise Refused(400, "expected a path")
 
     def _check_origin(self) -> None:
-        """A page of somebody else may neither change anything nor open a socket."""
+        """A page of somebody else may neither change anything nor open a socket, only lead here."""
         headers = self.request.headers
+        fetched = headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
+        if (
+            fetched and headers.get("Sec-Fetch-Site") == "cross-site"
+        ):  # its pictures would take all viewers' room
+            raise Refused(403, "expected a request of our own page")
         socket = headers.get("Upgrade", "").lower() == "websocket"
         if self.request.method in ("GET", "HEAD") and not socket:
             return

@@ -73,19 +73,20 @@ def _lines(state: State, station: Station) -> Iterator[str]:
     yield from _one("web_clients", "Viewers of the live picture.", len(station.viewers))
     yield from _one("web_frames_sent_total", "Frames sent to viewers.", station.sent)
     yield from _one("web_frames_skipped_total", "Frames that no viewer was ready for.", station.skipped)
-    yield from _notices(facts.notices)
+    yield from _notices(facts.notices, facts.records)
     if facts.records:
         yield from _kept(facts.records, facts.recorder)
     yield from _machine(state)
     yield from _process()
 
 
-def _notices(notices: Sequence[Notice]) -> Iterator[str]:
+def _notices(notices: Sequence[Notice], records: Records | None) -> Iterator[str]:
     """Who is told of events; nothing where nobody is."""
-    if not notices:
-        return
-    rows = [({"sink": one.name}, one.dropped) for one in notices]
-    yield from _metric("events_dropped_total", "counter", "Events that did not arrive.", rows)
+    rows: list[tuple[Mapping[str, str], float]] = [({"sink": one.name}, one.dropped) for one in notices]
+    if records:
+        rows.append(({"sink": "store"}, records.store.dropped))
+    if rows:
+        yield from _metric("events_dropped_total", "counter", "Events that did not arrive.", rows)
     for one in notices:
         if (connected := getattr(one, "connected", None)) is not None:
             yield from _one("mqtt_connected", "Whether the MQTT broker has taken us.", connected)
@@ -95,7 +96,6 @@ def _notices(notices: Sequence[Notice]) -> Iterator[str]:
 def _kept(records: Records, recorder: Recorder | None) -> Iterator[str]:
     """What is written to the disk, by whom, and what it did not take."""
     written: list[tuple[Mapping[str, str], float]] = [({"kind": "event"}, records.store.written)]
-    yield from _one("events_dropped_total", "Events that the disk did not take.", records.store.dropped)
     if recorder:
         shelf = recorder.shelf
         written.append(({"kind": "recording"}, shelf.written))

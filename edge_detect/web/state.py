@@ -31,7 +31,7 @@ class State:
     """
 
     def __init__(self, facts: Facts, controls: Controls, tally: Tally, station: Station) -> None:
-        self.facts, self.controls, self.tally, self.events = facts, controls, tally, Events()
+        self.facts, self.controls, self.tally, self.events = facts, controls, tally, Events(self._kept)
         self._station = station
         self._process = psutil.Process()
         self._begun = self._paused_at = time.monotonic()
@@ -69,9 +69,12 @@ class State:
             "frame_age": self._age(self.frame_age()),
             "lost": self._lost,
             "viewers": len(self._station.viewers),
-            "last_event": max(self.events.last, records.last if (records := self.facts.records) else 0),
+            "last_event": max(self.events.last, self._kept()),
             **self.settings(),
         }
+
+    def _kept(self) -> int:
+        return self.facts.records.last if self.facts.records else 0
 
     def look_at_board(self) -> None:
         """Asks the firmware whether it throttles; may take seconds, so not in the loop."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,9 +47,52 @@ def test_the_picture_is_the_same_where_no_zone_is(desk: Path) -> None:
     assert not np.array_equal(before[75:85, 120:180], after[75:85, 120:180])
 
 
+def private(desk: Path, text: str) -> str:
+    """Settings that hide something, with a model that finds a person in every picture."""
+    return settings(desk, f'[model]\npath = "model.tflite"\n[privacy]\n{text}\n{ZONES}')
+
+
+def drawn(source: str, file: str) -> Any:
+    """The zones on a picture of a source."""
+    assert main(["zones", "--config", file, "-s", source, "-o", "z.png"]) == 0
+    return cv2.imread("z.png")
+
+
+@pytest.mark.parametrize("source", ["photo.jpg", "clip.mp4", "pattern:?fps=100&width=200&height=100"])
+def test_who_is_blurred_in_a_run_is_blurred_under_the_zones(desk: Path, source: str) -> None:
+    plain, blurred = drawn(source, settings(desk)), drawn(source, private(desk, 'blur = ["person"]'))
+
+    def colours(image: Any) -> int:
+        return len(np.unique(image[25:48, 85:115].reshape(-1, 3), axis=0))  # of the person, beside the zone
+
+    assert colours(blurred) <= 20 < colours(plain)
+
+
+def test_what_is_not_blurred_stays(desk: Path) -> None:
+    plain = drawn("photo.jpg", settings(desk))
+    blurred = drawn("photo.jpg", private(desk, 'blur = ["person"]'))
+
+    assert np.array_equal(plain[:12], blurred[:12])
+
+
+@pytest.mark.parametrize("more", ["", '\nblur = ["person"]'])
+def test_where_no_picture_may_be_seen_the_zones_are_drawn_on_black(desk: Path, more: str) -> None:
+    image = drawn("photo.jpg", private(desk, f"no_pictures = true{more}"))
+
+    assert image.shape == (100, 200, 3)
+    assert image.any()  # the zones
+    assert not image[:15].any()
+
+
 @pytest.mark.parametrize(
     "text, words, code, said",
     [
+        (
+            f"[model]\npath = 'model.tflite'\n[privacy]\nblur = ['persn']\n{ZONES}",
+            ["-s", "photo.jpg"],
+            78,
+            "own.toml:4: privacy.blur = [\"persn\"]: blur: unknown class 'persn', did you mean 'person'?",
+        ),
         ("", ["-s", "photo.jpg"], 2, "no zones: write [[zones]] into a settings file"),
         (
             "[[zones]]\nname = 'a'\n",

@@ -74,6 +74,17 @@ def test_many_addresses_together_may_not_guess_more() -> None:
     assert attempts.wait("10.9.9.9", alone=True) == 0
 
 
+def test_who_guesses_on_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    attempts = Attempts(Clock())
+    for _ in range(access.EACH):
+        attempts.begin("10.0.0.1")
+    for _ in range(3):
+        attempts.wait("10.0.0.1")
+        attempts.wait("10.0.0.2")  # somebody else, who may come in
+
+    assert caplog.messages == ["web: too many wrong tokens or passwords, the last from 10.0.0.1"]
+
+
 def test_an_ipv6_network_is_one_address() -> None:
     attempts = Attempts(Clock())
     for n in range(access.EACH):

@@ -182,6 +182,17 @@ def test_another_origin_changes_nothing(site: Site, origin: str) -> None:
     assert site.controls.choice == before
 
 
+@pytest.mark.parametrize("path", ["/stream.mjpg", "/snapshot.jpg", "/api/state", "/static/app.js"])
+def test_another_page_has_no_picture_of_ours_in_it(site: Site, path: str) -> None:
+    answer = site.ask(path, Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")
+
+    assert (answer.status, answer.json) == (403, {"error": "expected a request of our own page"})
+
+
+def test_another_page_may_lead_to_ours(site: Site) -> None:
+    assert site.ask("/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status == 200
+
+
 def test_a_rebound_page_whose_origin_agrees_gets_no_socket(site: Site) -> None:
     link, answer = site.socket(Host="evil.example", Origin="http://evil.example")
     link.close()

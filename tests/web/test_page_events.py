@@ -16,6 +16,7 @@ from kept_words import event
 from visitor import EVIL, Site
 from waiting import wait_until
 
+from edge_detect.config import Zone
 from edge_detect.event_store import EventStore
 from edge_detect.records import Records
 from edge_detect.shelf import Limits, Shelf
@@ -227,6 +228,128 @@ def test_a_line_is_drawn_and_a_point_taken_back(page: tuple[Any, Site]) -> None:
 
     assert site.controls.choice.zones[0].kind == "line"
     assert np.allclose(site.controls.choice.zones[0].points, [(0.2, 0.2), (0.8, 0.3)], atol=0.02)
+
+
+def press(chromium: Any, *keys: str) -> str:
+    """What is said after some keys, each pressed where the focus is."""
+    for key in keys:
+        chromium.switch_to.active_element.send_keys(key)
+    return str(script(chromium, "return $('summary').textContent"))
+
+
+def focused(chromium: Any) -> str:
+    return str(script(chromium, "return document.activeElement.id"))
+
+
+def test_a_zone_is_drawn_moved_named_and_deleted_with_keys_alone(page: tuple[Any, Site]) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    chromium, site = page
+    far = {
+        name: Keys.SHIFT + getattr(Keys, f"ARROW_{name.upper()}") for name in ("left", "right", "up", "down")
+    }
+    chromium.find_element("id", "draw-zone").send_keys(Keys.ENTER)
+    assert focused(chromium) == "easel"
+    assert press(chromium, *[far["left"]] * 3, far["up"]) == "20 % across, 40 % down"
+    assert press(chromium, Keys.ENTER) == "Point 1 set"
+    assert press(chromium, *[far["right"]] * 5, Keys.ARROW_RIGHT, Keys.ARROW_LEFT) == "70 % across, 40 % down"
+    assert press(chromium, " ", *[far["down"]] * 2, Keys.SPACE) == "Point 3 set"
+    assert press(chromium, Keys.BACKSPACE) == "2 points left"
+    assert press(chromium, *[far["down"]] * 2, Keys.ENTER) == "Point 3 set"
+    assert press(chromium, Keys.PAGE_UP) == "70 % across, 40 % down, at point 2"
+    assert press(chromium, Keys.ENTER) == "Point 2 taken: arrows move it, Enter puts it down"
+    assert press(chromium, far["right"], Keys.ENTER) == "Point put down"
+    assert press(chromium, *[Keys.PAGE_DOWN] * 2, Keys.ENTER) == "The zone is closed"
+    assert focused(chromium) == "zone-name"
+    press(chromium, "door", Keys.ENTER)
+    wait_until(lambda: site.controls.choice.zones)
+
+    assert site.controls.choice.zones[0].points == ((0.2, 0.4), (0.8, 0.4), (0.7, 0.8))
+    assert not site.controls.choice.paused  # which is what space does elsewhere
+    wait_until(lambda: focused(chromium) == "draw-zone")
+    wait_until(lambda: texts(chromium, "#zones li span") == ["door"])
+    press(chromium, Keys.TAB * 3, Keys.ENTER)  # past the button for lines, and Edit
+    wait_until(lambda: site.controls.choice.zones == ())
+    wait_until(lambda: focused(chromium) == "draw-zone")
+
+
+def test_a_zone_is_edited_and_given_up_with_keys(page: tuple[Any, Site]) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    chromium, site = page
+    line = Zone("kerb", "line", ((0.2, 0.5), (0.8, 0.5)))
+    site.controls.change(zones=[line])
+    wait_until(lambda: texts(chromium, "#zones li span") == ["kerb"])
+    edit = chromium.find_element("css selector", "#zones button")
+    edit.send_keys(Keys.ENTER)
+    assert press(chromium, Keys.PAGE_DOWN) == "20 % across, 50 % down, at point 1"
+    assert press(chromium, *[Keys.SHIFT + Keys.ARROW_DOWN] * 2, Keys.ENTER) == "No point here"
+    press(chromium, Keys.PAGE_UP, Keys.ENTER, Keys.ARROW_UP, Keys.ENTER)
+    assert script(chromium, "return draft.points") == [[0.2, 0.5], [0.8, 0.49]]
+
+    assert press(chromium, Keys.ESCAPE) == "Given up: nothing has changed"
+    assert site.controls.choice.zones == (line,)
+    assert script(chromium, "return document.activeElement.textContent") == "Edit"
+
+
+def test_what_the_keys_hold_is_not_moved_by_a_mouse(page: tuple[Any, Site]) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    chromium, _ = page
+    click(chromium, "#draw-zone")
+    press(chromium, Keys.ENTER, Keys.ENTER)
+    (at,) = places(chromium, [(0.9, 0.9)])
+    moved = {"type": "mouseMoved", "x": at[0], "y": at[1]}
+    chromium.execute_cdp_cmd("Input.dispatchMouseEvent", moved)
+
+    assert script(chromium, "return [held, draft.points]") == [0, [[0.5, 0.5]]]
+    press(chromium, Keys.ESCAPE)
+
+
+def test_picture_and_form_are_seen_together_on_a_desktop(page: tuple[Any, Site]) -> None:
+    chromium, _ = page
+    click(chromium, "#draw-zone")
+    tops = script(
+        chromium, "return ['picture', 'zone-save'].map((id) => $(id).getBoundingClientRect().bottom)"
+    )
+
+    assert all(0 < bottom < browser.SIZES["desktop"][1] for bottom in tops)
+
+
+def test_a_row_that_changes_keeps_the_focus(page: tuple[Any, Site], records: Records) -> None:
+    chromium, _ = page
+    row = "#events li[data-type=entered] button"
+    script(chromium, "document.querySelector(arguments[0]).focus()", row)
+    records.store.protect("done", True)
+    wait_until(lambda: texts(chromium, f"{row} time")[0].endswith("protected"))
+
+    assert script(chromium, "return document.activeElement === document.querySelector(arguments[0])", row)
+
+
+def test_the_focus_goes_back_to_the_row_whose_clip_was_seen(page: tuple[Any, Site], records: Records) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    chromium, _ = page
+    row = "#events li[data-type=entered] button"
+    chromium.find_element("css selector", row).send_keys(Keys.ENTER)
+    wait_until(lambda: focused(chromium) == "close")
+    records.store.protect("done", True)
+    wait_until(lambda: texts(chromium, f"{row} time")[0].endswith("protected"))
+    press(chromium, Keys.ESCAPE)
+
+    wait_until(
+        lambda: script(
+            chromium, "return document.activeElement === document.querySelector(arguments[0])", row
+        )
+    )
+
+
+def test_the_focus_goes_to_the_timeline_when_its_row_was_deleted(page: tuple[Any, Site]) -> None:
+    chromium, _ = page
+    click(chromium, "#events li[data-type=entered] button")
+    click(chromium, "#delete")
+
+    wait_until(lambda: focused(chromium) == "events")
 
 
 def test_a_drawing_that_is_given_up_changes_nothing(page: tuple[Any, Site]) -> None:

@@ -94,6 +94,16 @@ def test_only_what_has_changed_since_is_told(kept: Kept) -> None:
     assert [row["seq"] for row in rows] == sorted((row["seq"] for row in rows), reverse=True)
 
 
+def test_what_the_page_tells_itself_comes_after_what_is_kept(kept: Kept) -> None:
+    kept.records.store._seq += 10**6  # written while the clock of a machine without a battery was ahead
+    kept.records.store.tell([event("open", "update")])
+    last = kept.site.ask("/api/events").json["events"][0]["seq"]
+    kept.site.change({"paused": True})
+
+    assert [row["type"] for row in kept.site.ask(f"/api/events?after={last}").json["events"]] == ["paused"]
+    assert kept.site.ask("/api/state").json["stats"]["last_event"] > last
+
+
 def test_without_a_store_the_last_events_are_in_memory(pages: Callable[..., Site]) -> None:
     site = pages()
     site.web.tell((event("a"), event("b"), event("a", "end", duration_s=2.0)))

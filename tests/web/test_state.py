@@ -11,6 +11,7 @@ from visitor import Site
 from waiting import wait_until
 
 from edge_detect.detector import Timing
+from edge_detect.records import Records
 from edge_detect.web.events import KEPT, Events
 from edge_detect.web.tally import RECENT, Tally
 
@@ -157,6 +158,7 @@ def test_metrics_are_what_prometheus_reads(fresh: Site) -> None:
 
 def test_metrics_tell_who_did_not_hear_of_events(fresh: Site) -> None:
     before = fresh.ask("/metrics").body.decode()
+    fresh.facts.records = Records(SimpleNamespace(dropped=2, written=0, last=0))  # type: ignore[arg-type]
     fresh.facts.notices = (
         SimpleNamespace(name="mqtt", dropped=3, connected=True),
         SimpleNamespace(name="exec", dropped=0),
@@ -167,9 +169,12 @@ def test_metrics_tell_who_did_not_hear_of_events(fresh: Site) -> None:
     assert {
         'edge_detect_events_dropped_total{sink="mqtt"} 3',
         'edge_detect_events_dropped_total{sink="exec"} 0',
+        'edge_detect_events_dropped_total{sink="store"} 2',
         "edge_detect_mqtt_connected 1",
         "edge_detect_mqtt_dropped_total 3",
     } <= set(lines)
+    kinds = [line for line in lines if line.startswith("# TYPE")]
+    assert len(kinds) == len(set(kinds))  # Prometheus reads each name once
 
 
 def test_a_label_cannot_break_a_line_of_the_metrics() -> None:

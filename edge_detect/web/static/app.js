@@ -355,7 +355,7 @@ function summarize() {
   const now = performance.now();
   const things = Object.entries(counts).map(([name, n]) => many(n, name));
   const what = stats.lost ? "The camera is away" : settings.paused ? "Paused" : things.join(", ") || "Nothing in the picture";
-  if (what === told || now - toldAt < 5000) return;
+  if (draft || what === told || now - toldAt < 5000) return;
   [told, toldAt] = [what, now];
   $("summary").textContent = `${what}, ${Math.round(stats.fps)} frames a second`;
   document.title = things.length ? `${things.join(", ")} · edge-detect` : "edge-detect";

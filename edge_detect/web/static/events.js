@@ -53,7 +53,9 @@ function showEvents(events) {
     newestSeq = Math.max(newestSeq, event.seq);
     const old = timeline.get(event.id);
     const row = rowOf(event, old?.row);
+    const focused = old?.row.contains(document.activeElement);
     if (old) old.row.replaceWith(row);
+    if (focused) row.querySelector("button")?.focus({ preventScroll: true });
     timeline.set(event.id, { event, row });
     if (opened?.id === event.id) view(event);
   }
@@ -113,6 +115,8 @@ function view(event, start) {
   if (start && !box.open) box.showModal();
 }
 $("viewer").addEventListener("close", () => {
+  // the row may be another one by now, or gone
+  (timeline.get(opened.id)?.row.querySelector("button") || $("events")).focus({ preventScroll: true });
   opened = null;
   $("clip").removeAttribute("src");
   $("clip").load();
