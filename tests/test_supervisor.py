@@ -276,6 +276,19 @@ def test_a_socket_of_another_kind_is_told_and_the_work_goes_on(
     ]
 
 
+def test_a_camera_that_is_missing_and_waited_for_makes_it_ready(
+    listener: Listener, heartbeats: Heartbeats, start: Callable[..., Supervisor]
+) -> None:
+    start()
+    heartbeats.expect("capture")
+    heartbeats.expect("inference")
+    assert "READY" not in listener.next()
+    heartbeats.excuse("capture")
+
+    assert listener.until("READY", "1")["STATUS"] == "waits for a camera"
+    listener.until("WATCHDOG")
+
+
 def test_a_run_that_begins_paused_is_ready_with_its_first_frame(
     listener: Listener, start: Callable[..., Supervisor]
 ) -> None:

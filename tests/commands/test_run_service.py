@@ -175,6 +175,42 @@ def test_a_camera_that_is_known_to_be_lost_is_no_hang_and_may_come_back(
         assert child.wait(program.LIMIT) == 0
 
 
+def test_a_camera_that_is_missing_from_the_start_is_waited_for_and_nothing_is_drawn(
+    desk: Path, home: Path, listener: Listener
+) -> None:
+    Path("now").touch()
+    words = ("auto", *MODEL, "--json", "--events", "e.jsonl")
+    with service(listener, sys.executable, "-m", "hanging", "missing", "now", *words) as child:
+        assert child.stdout
+        assert listener.until("READY", "1")["STATUS"] == "waits for a camera"
+        for _ in range(3):  # seconds, longer than its patience
+            assert listener.until("WATCHDOG")["WATCHDOG"] == "1"
+        Path("now").unlink()
+        first = json.loads(child.stdout.readline())
+        child.terminate()
+        log = program.end_of(child)[1]
+
+    told = [json.loads(line) for line in (desk / "e.jsonl").read_text().splitlines()]
+    assert [(one["kind"], one["type"]) for one in told[:2]] == [
+        ("camera_lost", "start"), ("camera_lost", "end"),
+    ]  # fmt: skip
+    assert first["source"].startswith("pattern")
+    assert log.count("no camera found") == 1
+    assert "camera lost: no camera found, on ribbon cables or USB; edge-detect doctor tells more" in log
+    assert "camera back: auto after " in log
+    assert child.returncode == 0
+
+
+def test_a_service_gives_up_a_missing_camera_as_it_does_a_lost_one(desk: Path, listener: Listener) -> None:
+    Path("now").touch()
+    words = ("auto", *MODEL, "--give-up", "1")
+    with service(listener, sys.executable, "-m", "hanging", "missing", "now", *words) as child:
+        log = program.end_of(child)[1]
+
+    assert child.returncode == 69
+    assert "error: auto: no frame for 1 s, gave up" in log
+
+
 def test_a_process_without_a_service_manager_has_no_supervisor(desk: Path) -> None:
     script = (
         "import sys, threading; from edge_detect.cli import main\n"
