@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -220,7 +220,7 @@ class Reload:
         if new.config.zones != old.zones:
             hot["zones"] = new.config.zones
         then = config.change(old, hot)
-        examine(new)
+        examine(new, self._controls.labels.names)  # from here on only outputs can refuse
         with new.blame("detect.classes"):
             Controls(choice_of(then), self._controls.labels)  # refuses what cannot be
         with new.blame("output.outputs"):
@@ -249,8 +249,12 @@ class Reload:
             self._controls.change(**given)
 
 
-def examine(settings: Settings) -> None:
+def examine(settings: Settings, labels: Sequence[str] | None = None) -> None:
     """Checks what only sources and outputs themselves can tell of the settings.
+
+    Args:
+        settings: To check.
+        labels: Names of the classes; None where the model is not known.
 
     Raises:
         ConfigError: All mistakes, a line each.
@@ -261,14 +265,14 @@ def examine(settings: Settings) -> None:
         "source.uri": lambda: chosen.source.uri == "auto" or open_source(chosen.source.uri),
         "output.outputs": lambda: wanted(chosen.output),
         "privacy.no_pictures": lambda: refuse_pictures(settings),
-        "zones": lambda: zones.check(chosen.zones),
-        "events": lambda: rules.check(chosen.events, (), None),
+        "zones": lambda: zones.check(chosen.zones, labels),
+        "events": lambda: rules.check(chosen.events, (), labels),
         "motion.masks": lambda: [zones.polygon(text) for text in chosen.motion.masks],
     }
     if config.notices(chosen):
         from edge_detect.notices import desk
 
-        checks |= desk.checks(chosen)
+        checks |= desk.checks(chosen, labels)
     for key, check in checks.items():
         try:
             with settings.blame(key):

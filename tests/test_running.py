@@ -115,12 +115,17 @@ BAD = {
         '{path}:4: output.outputs = ["o.gif"]: --output o.gif: expected a video (.mp4), a picture (.jpg),'
         " JSON Lines (.jsonl or -), or a folder/",
     ],
+    "[detect]\nconfidence = 0.9\n[output]\noutputs = ['o.jsonl']\n[events]\nthresholds = ['persn=0.7']\n": [
+        "events.thresholds: unknown class 'persn', did you mean 'person'?"
+    ],
     "[detect]\nconfidence =\n": ["{path}:2: invalid value (column 13)"],
     "": ["{path}: empty, and it was not before; delete it to go back to the defaults"],
 }
 
 
-@pytest.mark.parametrize("text", BAD, ids=["values", "a class", "a place", "places", "no TOML", "empty"])
+@pytest.mark.parametrize(
+    "text", BAD, ids=["values", "a class", "a place", "places", "a threshold", "no TOML", "empty"]
+)
 def test_a_bad_file_changes_nothing_and_all_mistakes_are_told(
     parts: Parts, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
@@ -134,6 +139,13 @@ def test_a_bad_file_changes_nothing_and_all_mistakes_are_told(
     assert told(caplog) == [
         f"ERROR settings not changed: {line.format(path=parts.path)}" for line in BAD[text]
     ]
+
+
+def test_a_mistake_that_the_model_shows_opens_no_output(parts: Parts) -> None:
+    parts.path.write_text("[output]\noutputs = ['o.jsonl']\n[events]\nthresholds = ['persn=0.7']\n")
+    parts.reload()
+
+    assert not Path("o.jsonl").exists()
 
 
 def test_a_file_that_is_gone_changes_nothing(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
