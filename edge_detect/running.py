@@ -86,7 +86,9 @@ def run(
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
         settings.keep()  # all that they name is there
-        reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept, follower)
+        reload: Callable[[], None] = Reload(
+            settings, again, controls, outputs, meter, kept, follower, *notices
+        )
         for supervisor in supervisors:
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
@@ -193,12 +195,13 @@ class Reload:
         meter: Meter,
         kept: Kept | None = None,
         following: Following | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self.settings = settings
         self.done = self.refused = 0
         self._again, self._kept = again, kept
         self._controls, self._outputs, self._meter = controls, outputs, meter
-        self._following = following
+        self._following, self._notices = following, notices
 
     def __call__(self) -> None:
         """Does so, and tells what has changed, what needs a restart, and all mistakes."""
@@ -216,18 +219,22 @@ class Reload:
 
         old = self.settings.config
         changed = [one for one in schema.settings() if one.of(new.config) != one.of(old)]
-        hot = {one.key: one.of(new.config) for one in changed if one.reload == "hot"}
+        switched = config.notices(old).keys() ^ config.notices(new.config).keys()  # on or off
+        live = [one for one in changed if one.reload == "hot" and one.section not in switched]
+        hot = {one.key: one.of(new.config) for one in live}
         if new.config.zones != old.zones:
             hot["zones"] = new.config.zones
         then = config.change(old, hot)
         examine(new, self._controls.labels.names)  # from here on only outputs can refuse
         with new.blame("detect.classes"):
             Controls(choice_of(then), self._controls.labels)  # refuses what cannot be
+        exchanges = [self._notices.prepare(old, then)] if self._notices else []
         with new.blame("output.outputs"):
-            exchange = self._outputs.prepare(then.output)
+            exchanges.append(self._outputs.prepare(then.output))
         if self._following:
             self._following.change(then)
-        exchange()
+        for exchange in exchanges:
+            exchange()
         self._choose(then, hot)
         self._meter.every = logs.interval(then.log.every)
         self.settings = replace(new, config=then)

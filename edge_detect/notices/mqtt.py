@@ -74,6 +74,7 @@ class Mqtt:
 
     Attributes:
         name: In the log and the metrics.
+        wanted: Which events are told; may be exchanged.
     """
 
     name = "mqtt"
@@ -93,7 +94,7 @@ class Mqtt:
             ConfigError: Certificates that cannot be.
             SettingsError: The password cannot be read.
         """
-        self._settings, self._wanted, self._around, self._heartbeats = settings, wanted, around, heartbeats
+        self._settings, self.wanted, self._around, self._heartbeats = settings, wanted, around, heartbeats
         topics = around.topics
         self._link = Link(
             settings,
@@ -149,7 +150,7 @@ class Mqtt:
 
     def _keep_picture(self, scene: Scene) -> None:
         for event in scene.events:
-            if event.type == "start" and event.label in self._around.topics.labels and self._wanted(event):
+            if event.type == "start" and event.label in self._around.topics.labels and self.wanted(event):
                 with self._alone:
                     self._pictures[event.label] = scene.frame.image
 
@@ -221,7 +222,7 @@ class Mqtt:
             self._told.clear()
         for event in events:
             self._presence.tell(event)
-        if wanted := [event for event in events if self._wanted(event)]:
+        if wanted := [event for event in events if self.wanted(event)]:
             outbox.add(wanted)
         self._dropped = outbox.dropped
 
