@@ -82,19 +82,23 @@ class Supervisor:
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """While it lasts, the settings are read anew."""
-        self._tell(*notify.reloading())
+        """While it lasts, the settings are read anew; systemd is not told before the service is ready."""
+        was_ready = self._ready
+        if was_ready:
+            self._tell(*notify.reloading())
         try:
             yield
         finally:
-            self._tell(notify.READY)
+            if was_ready:
+                self._tell(notify.READY)
 
     def close(self) -> None:
         """The run is about to end: systemd's time for a stop begins; safe to call twice."""
         if not self._closed.is_set():
             self._closed.set()
             self._thread.join()
-            self._tell(notify.STOPPING, notify.status("stopping"))
+            # camera, broker, page and clips end one after the other, and each may take its time
+            self._tell(notify.STOPPING, notify.more_time(WATCHDOG), notify.status("stopping"))
             self._tell.close()
 
     def _run(self) -> None:
