@@ -51,6 +51,12 @@ class Heartbeats:
             if known := self._parts.get(part):
                 known.excused = True
 
+    def is_excused(self, part: str) -> bool:
+        """Whether the part waits for something known."""
+        with self._alone:
+            known = self._parts.get(part)
+            return known is not None and known.excused
+
     def forget(self, part: str) -> None:
         """The part has ended: no more beats are due."""
         with self._alone:

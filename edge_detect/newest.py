@@ -16,7 +16,7 @@ from typing import cast
 
 import numpy as np
 
-from edge_detect.errors import EdgeDetectError, SourceError, SourceHangs, SourceLost
+from edge_detect.errors import EdgeDetectError, InputMissing, SourceError, SourceHangs, SourceLost
 from edge_detect.frame import Frame, Image
 from edge_detect.heartbeats import Heartbeats
 from edge_detect.sources import Source
@@ -56,7 +56,8 @@ class Newest:
             back_off: First and longest wait between attempts to open it again, in seconds.
             heartbeats: Learn that the capture thread moves.
             replaceable: Whether a capture thread that hangs ends in `SourceLost`, since somebody
-                starts a fresh process: its driver may never come back to this one.
+                starts a fresh process: its driver may never come back to this one. A camera that
+                is missing from the start is waited for then, since nobody sits there to see it.
         """
         self.captured = self.dropped = self.reopened = 0
         self._source, self._name, self._shrink = source, name, shrink
@@ -152,7 +153,8 @@ class Newest:
                 reason = f"{self._name}: the stream ended"
                 known = True
             except EdgeDetectError as error:
-                if not self.captured or not self._source.reopens:
+                awaited = self.captured or (self._replaceable and isinstance(error, InputMissing))
+                if not awaited or not self._source.reopens:
                     raise
                 reason, known = str(error), not isinstance(error, SourceHangs)
             if self.captured > before:

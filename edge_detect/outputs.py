@@ -12,7 +12,7 @@ from edge_detect import config
 from edge_detect.errors import ConfigError, DependencyError, SinkError
 from edge_detect.events import Event
 from edge_detect.lazy import load
-from edge_detect.sinks import TYPES, Sink, kind_of, tell
+from edge_detect.sinks import TYPES, Sink, kind_of, tell, write
 
 if TYPE_CHECKING:
     from edge_detect.draw import Annotator
@@ -96,10 +96,9 @@ class Outputs:
         """Hands a scene to each of them.
 
         Raises:
-            SinkError: One cannot be written.
+            SinkError: One cannot be written; the others have got it.
         """
-        for sink in self._sinks.values():
-            sink.write(scene)
+        write(self._sinks.values(), scene)
 
     def tell(self, events: tuple[Event, ...]) -> None:
         """Hands events for which there is no frame to those that listen.

@@ -17,7 +17,7 @@ from edge_detect.heartbeats import Heartbeats
 from edge_detect.meter import Meter
 from edge_detect.newest import Newest
 from edge_detect.scene import Scene
-from edge_detect.sinks import Sink, tell
+from edge_detect.sinks import Sink, tell, write
 from edge_detect.sources import Source
 from edge_detect.veil import Veil
 
@@ -135,8 +135,7 @@ def _watch(
         found = clock()
         inferred()
         scene = veil(scene)
-        for sink in sinks:
-            sink.write(scene)
+        write(sinks, scene)
         done = clock()
         put_out()
         meter.add(frame, detect.timing, got - asked, done - found)

@@ -34,38 +34,42 @@ class Mqtt:
     commands: bool = setting(True, "whether the broker's clients may pause and set the confidence")
     snapshots: bool = setting(False, "send a picture when something is seen; the broker keeps it")
     queue: int = setting(1000, "most events that wait while the broker is away", low=1, high=100_000)
-    kinds: tuple[str, ...] = setting((), _KINDS)
-    types: tuple[str, ...] = setting((), _TYPES)
+    kinds: tuple[str, ...] = setting((), _KINDS, reload="hot")
+    types: tuple[str, ...] = setting((), _TYPES, reload="hot")
     labels: tuple[str, ...] = setting((), _LABELS)
-    zones: tuple[str, ...] = setting((), _ZONES)
+    zones: tuple[str, ...] = setting((), _ZONES, reload="hot")
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """Events by HTTP to one address."""
 
-    url: str = setting("", "where events are posted, https://...; empty for none", secret=True)
-    allow_http: bool = setting(False, "to another machine without encryption, too")
-    secret_file: str = setting("", "file with the secret that signs each request")
+    url: str = setting("", "where events are posted, https://...; empty for none", secret=True, reload="hot")
+    allow_http: bool = setting(False, "to another machine without encryption, too", reload="hot")
+    secret_file: str = setting("", "file with the secret that signs each request", reload="hot")
     queue: int = setting(100, "most events that wait", low=1, high=100_000)
-    kinds: tuple[str, ...] = setting((), _KINDS)
-    types: tuple[str, ...] = setting(("start", "end"), _TYPES)
-    labels: tuple[str, ...] = setting((), _LABELS)
-    zones: tuple[str, ...] = setting((), _ZONES)
+    kinds: tuple[str, ...] = setting((), _KINDS, reload="hot")
+    types: tuple[str, ...] = setting(("start", "end"), _TYPES, reload="hot")
+    labels: tuple[str, ...] = setting((), _LABELS, reload="hot")
+    zones: tuple[str, ...] = setting((), _ZONES, reload="hot")
 
 
 @dataclass(frozen=True, slots=True)
 class Exec:
     """A program that is run on events; they come on its standard input and in its environment."""
 
-    command: tuple[str, ...] = setting((), "the program and its arguments; no shell; empty for none")
-    seconds: float = setting(10.0, "that it may take before it is killed", low=0.1, high=3600, unit="seconds")
+    command: tuple[str, ...] = setting(
+        (), "the program and its arguments; no shell; empty for none", reload="hot"
+    )
+    seconds: float = setting(
+        10.0, "that it may take before it is killed", low=0.1, high=3600, unit="seconds", reload="hot"
+    )
     at_once: int = setting(2, "most of them that run at once", low=1, high=16)
     queue: int = setting(100, "most events that wait", low=1, high=100_000)
-    kinds: tuple[str, ...] = setting((), _KINDS)
-    types: tuple[str, ...] = setting(("start",), _TYPES)
-    labels: tuple[str, ...] = setting((), _LABELS)
-    zones: tuple[str, ...] = setting((), _ZONES)
+    kinds: tuple[str, ...] = setting((), _KINDS, reload="hot")
+    types: tuple[str, ...] = setting(("start",), _TYPES, reload="hot")
+    labels: tuple[str, ...] = setting((), _LABELS, reload="hot")
+    zones: tuple[str, ...] = setting((), _ZONES, reload="hot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,6 @@ class Gpio:
         5.0, "that it stays on after the newest event", low=0.01, high=86400, unit="seconds"
     )
     active_high: bool = setting(True, "false for a relay that is on when the pin is low")
-    kinds: tuple[str, ...] = setting((), _KINDS)
-    labels: tuple[str, ...] = setting((), _LABELS)
-    zones: tuple[str, ...] = setting((), _ZONES)
+    kinds: tuple[str, ...] = setting((), _KINDS, reload="hot")
+    labels: tuple[str, ...] = setting((), _LABELS, reload="hot")
+    zones: tuple[str, ...] = setting((), _ZONES, reload="hot")

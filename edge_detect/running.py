@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,9 @@ def run(
         meter = Meter(every, newest=newest, drawing=lambda: drawing.seconds, stats=chosen.log.stats)
         stack.enter_context(closing(meter))
         settings.keep()  # all that they name is there
-        reload: Callable[[], None] = Reload(settings, again, controls, outputs, meter, kept, follower)
+        reload: Callable[[], None] = Reload(
+            settings, again, controls, outputs, meter, kept, follower, *notices
+        )
         for supervisor in supervisors:
             reload = supervisor.reloading()(reload)
             stack.callback(supervisor.close)  # before all others: from now on it ends
@@ -193,12 +195,13 @@ class Reload:
         meter: Meter,
         kept: Kept | None = None,
         following: Following | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self.settings = settings
         self.done = self.refused = 0
         self._again, self._kept = again, kept
         self._controls, self._outputs, self._meter = controls, outputs, meter
-        self._following = following
+        self._following, self._notices = following, notices
 
     def __call__(self) -> None:
         """Does so, and tells what has changed, what needs a restart, and all mistakes."""
@@ -216,18 +219,22 @@ class Reload:
 
         old = self.settings.config
         changed = [one for one in schema.settings() if one.of(new.config) != one.of(old)]
-        hot = {one.key: one.of(new.config) for one in changed if one.reload == "hot"}
+        switched = config.notices(old).keys() ^ config.notices(new.config).keys()  # on or off
+        live = [one for one in changed if one.reload == "hot" and one.section not in switched]
+        hot = {one.key: one.of(new.config) for one in live}
         if new.config.zones != old.zones:
             hot["zones"] = new.config.zones
         then = config.change(old, hot)
-        examine(new)
+        examine(new, self._controls.labels.names)  # from here on only outputs can refuse
         with new.blame("detect.classes"):
             Controls(choice_of(then), self._controls.labels)  # refuses what cannot be
+        exchanges = [self._notices.prepare(old, then)] if self._notices else []
         with new.blame("output.outputs"):
-            exchange = self._outputs.prepare(then.output)
+            exchanges.append(self._outputs.prepare(then.output))
         if self._following:
             self._following.change(then)
-        exchange()
+        for exchange in exchanges:
+            exchange()
         self._choose(then, hot)
         self._meter.every = logs.interval(then.log.every)
         self.settings = replace(new, config=then)
@@ -249,8 +256,12 @@ class Reload:
             self._controls.change(**given)
 
 
-def examine(settings: Settings) -> None:
+def examine(settings: Settings, labels: Sequence[str] | None = None) -> None:
     """Checks what only sources and outputs themselves can tell of the settings.
+
+    Args:
+        settings: To check.
+        labels: Names of the classes; None where the model is not known.
 
     Raises:
         ConfigError: All mistakes, a line each.
@@ -261,14 +272,14 @@ def examine(settings: Settings) -> None:
         "source.uri": lambda: chosen.source.uri == "auto" or open_source(chosen.source.uri),
         "output.outputs": lambda: wanted(chosen.output),
         "privacy.no_pictures": lambda: refuse_pictures(settings),
-        "zones": lambda: zones.check(chosen.zones),
-        "events": lambda: rules.check(chosen.events, (), None),
+        "zones": lambda: zones.check(chosen.zones, labels),
+        "events": lambda: rules.check(chosen.events, (), labels),
         "motion.masks": lambda: [zones.polygon(text) for text in chosen.motion.masks],
     }
     if config.notices(chosen):
         from edge_detect.notices import desk
 
-        checks |= desk.checks(chosen)
+        checks |= desk.checks(chosen, labels)
     for key, check in checks.items():
         try:
             with settings.blame(key):

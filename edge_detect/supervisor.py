@@ -38,9 +38,10 @@ def find(heartbeats: Heartbeats) -> list[Supervisor]:
 class Supervisor:
     """Watches the heartbeats from a thread of its own; a sink, to know of every scene.
 
-    The first scene makes the service ready. A capture thread that hangs is the loop's to notice
-    (`Newest`, `replaceable`): it ends the run in good order. Everything else that is late could not,
-    so systemd is told to end it, and the log where it hangs.
+    The first scene makes the service ready, and so does a camera that is missing and waited for. A
+    capture thread that hangs is the loop's to notice (`Newest`, `replaceable`): it ends the run in
+    good order. Everything else that is late could not, so systemd is told to end it, and the log
+    where it hangs.
     """
 
     def __init__(self, heartbeats: Heartbeats, tell: Notify, watchdog: float = WATCHDOG) -> None:
@@ -57,7 +58,7 @@ class Supervisor:
         self._begun = self._reported = time.monotonic()
         self._frames = self._objects = 0
         self._ready = self._told = False
-        self._alone = threading.Lock()  # no word of loading after the one that it is ready
+        self._alone = threading.RLock()  # no word of loading after the one that it is ready
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._thread.start()
@@ -73,27 +74,31 @@ class Supervisor:
         if not self._ready:
             self.ready()
 
-    def ready(self) -> None:
+    def ready(self, status: str = "running") -> None:
         """The service does its work."""
         with self._alone:
             self._ready, self._reported = True, time.monotonic()
-            self._tell(notify.READY, notify.status("running"))
+            self._tell(notify.READY, notify.status(status))
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """While it lasts, the settings are read anew."""
-        self._tell(*notify.reloading())
+        """While it lasts, the settings are read anew; systemd is not told before the service is ready."""
+        was_ready = self._ready
+        if was_ready:
+            self._tell(*notify.reloading())
         try:
             yield
         finally:
-            self._tell(notify.READY)
+            if was_ready:
+                self._tell(notify.READY)
 
     def close(self) -> None:
         """The run is about to end: systemd's time for a stop begins; safe to call twice."""
         if not self._closed.is_set():
             self._closed.set()
             self._thread.join()
-            self._tell(notify.STOPPING, notify.status("stopping"))
+            # camera, broker, page and clips end one after the other, and each may take its time
+            self._tell(notify.STOPPING, notify.more_time(WATCHDOG), notify.status("stopping"))
             self._tell.close()
 
     def _run(self) -> None:
@@ -106,7 +111,9 @@ class Supervisor:
 
     def _look(self) -> None:
         """What is to be told now."""
-        if not self._ready:
+        if not self._ready and self._heartbeats.is_excused("capture"):
+            self.ready("waits for a camera")
+        elif not self._ready:
             self._ask_for_time()
         elif late := self._late():
             self._tell_late(late)

@@ -46,7 +46,7 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("EDGE_DETECT_")]:
             patch.delenv(name)
-        for name in ("CACHE_DIRECTORY", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"):
+        for name in ("CACHE_DIRECTORY", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"):
             patch.delenv(name, raising=False)
         for name in ("XDG_CACHE_HOME", *HOME):
             folder = home if name == "XDG_CACHE_HOME" else tmp_path_factory.mktemp(name.lower())

@@ -2,6 +2,7 @@
 
 `python -m hanging PART FILE WORDS...` is `edge-detect WORDS...` whose PART is `capture`, `inference`,
 `outputs` or `web`, or `unplugged` for a camera that is away; `hanging:` is the name of that camera.
+With `missing` it is the machine's only camera, on USB, and not there while the file is.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from edge_detect.frame import Frame
 from edge_detect.scene import Scene
 from edge_detect.sinks import TYPES
 from edge_detect.sinks.video import Video
-from edge_detect.sources import SCHEMES
+from edge_detect.sources import SCHEMES, csi, v4l2
 from edge_detect.sources.pattern import Pattern
 
 PART, FILE = "", ""
@@ -46,6 +47,13 @@ class Camera(Pattern):
             if PART == "unplugged" and os.path.exists(FILE):
                 raise SourceError("hanging: unplugged")
             yield frame
+
+
+@dataclass
+class Usb(Camera):
+    """The same as `auto` finds it."""
+
+    address: str = ""
 
 
 class SlowVideo(Video):
@@ -81,6 +89,10 @@ if __name__ == "__main__":
     SCHEMES["hanging"] = "hanging:Camera"
     TYPES["video"] = "hanging:SlowVideo"
     sys.modules["edge_detect.detector"].Detector = SlowDetector  # type: ignore[attr-defined]
+    if PART == "missing":
+        csi.cameras = lambda level: []
+        v4l2.devices = lambda: [] if os.path.exists(FILE) else ["/dev/video0"]  # type: ignore[assignment]
+        v4l2.V4l2 = Usb  # type: ignore[assignment, misc]
     if PART == "web":
         from edge_detect.web import server
 

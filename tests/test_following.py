@@ -246,9 +246,12 @@ def test_zones_may_come_from_elsewhere_at_any_time() -> None:
     assert "start entered" in events(walk(following, [20.0] * 10, start=2.0))
 
 
-def test_all_listeners_are_told_though_one_fails() -> None:
+def test_all_listeners_are_told_in_their_order_though_one_fails() -> None:
+    lengths: list[int] = []
+
     class Broken(Heard):
         def tell(self, events: tuple[Event, ...]) -> None:
+            lengths.extend([len(heard), len(other)])
             raise OSError("full")
 
     following, heard, other = follow(), Heard(), Heard()
@@ -257,6 +260,7 @@ def test_all_listeners_are_told_though_one_fails() -> None:
         tell([heard, Broken(), other], following.close())
 
     assert [one.type for one in heard] == [one.type for one in other] == ["end"]
+    assert lengths == [1, 0]
 
 
 def test_the_loop_tells_sinks_of_everything_and_ends_what_is_open(open_detector: Any) -> None:

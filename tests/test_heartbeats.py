@@ -43,13 +43,14 @@ def test_a_beat_makes_up_for_the_silence(clock: Clock, heartbeats: Heartbeats) -
 
 def test_an_excuse_holds_until_the_next_beat(clock: Clock, heartbeats: Heartbeats) -> None:
     beat = heartbeats.expect("capture")
+    assert not heartbeats.is_excused("capture")
     heartbeats.excuse("capture")
     clock.now += 1000
-    assert heartbeats.late() == {}
+    assert (heartbeats.late(), heartbeats.is_excused("capture")) == ({}, True)
     beat()
     clock.now += 16
 
-    assert heartbeats.late() == {"capture": 16.0}
+    assert (heartbeats.late(), heartbeats.is_excused("capture")) == ({"capture": 16.0}, False)
 
 
 def test_a_part_that_has_ended_is_never_late(clock: Clock, heartbeats: Heartbeats) -> None:
@@ -60,3 +61,4 @@ def test_a_part_that_has_ended_is_never_late(clock: Clock, heartbeats: Heartbeat
     clock.now += 1000
 
     assert (heartbeats.late(), heartbeats.ages()) == ({}, {})
+    assert not heartbeats.is_excused("outputs")

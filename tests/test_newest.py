@@ -178,6 +178,27 @@ def test_camera_that_cannot_be_opened_at_first_is_told_at_once(newest: Open, err
     assert len(camera.opened) == 1
 
 
+def test_camera_that_is_missing_from_the_start_is_waited_for_by_a_service(
+    newest: Open, held: threading.Event, caplog: Log
+) -> None:
+    missing = InputMissing("no such camera")
+    frames = newest(Camera(([missing], [missing], [1, held])), replaceable=True)
+    take(frames)
+
+    assert told(caplog) == ["camera lost: no such camera", "camera back: camera"]
+    assert not frames.lost
+
+
+def test_camera_that_is_missing_from_the_start_may_come_too_late(newest: Open) -> None:
+    with pytest.raises(SourceLost, match="camera: no frame for 0 s, gave up"):
+        take(newest(Camera(([InputMissing("no such camera")],)), replaceable=True, give_up=0.05))
+
+
+def test_camera_that_refuses_a_service_at_first_is_told_at_once(newest: Open) -> None:
+    with pytest.raises(SourceError, match="the cable was cut"):
+        take(newest(Camera(([CUT],)), replaceable=True))
+
+
 def test_lost_camera_is_opened_again_and_both_are_told_once(
     newest: Open, held: threading.Event, caplog: Log
 ) -> None:

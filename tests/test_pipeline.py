@@ -203,6 +203,21 @@ def test_a_sink_that_fails_ends_the_run_and_closes_the_source(detect: Detector) 
     assert (len(kept), camera.open) == (1, False)
 
 
+def test_a_sink_that_fails_keeps_no_scene_from_the_others_and_they_get_it_in_order(detect: Detector) -> None:
+    order: list[str] = []
+
+    class Ordered(Kept):
+        def write(self, scene: Scene) -> None:
+            order.append("first" if self is first else "last")
+            super().write(scene)
+
+    first, last = Ordered(fails_at=0), Ordered()
+    with pytest.raises(SinkError, match="disk full"):
+        watch([frame(0)], detect, [first, last], Meter(0), stop=threading.Event())
+
+    assert (order, len(last)) == (["first", "last"], 1)
+
+
 def test_a_source_that_fails_is_closed_after_the_frames_it_gave(detect: Detector) -> None:
     camera, kept = Camera(frame(0), SourceError("clip.mp4: damaged")), Kept()
 

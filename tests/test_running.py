@@ -20,7 +20,10 @@ from waiting import killed_in_time
 
 from edge_detect import layers
 from edge_detect.controls import Choice, Controls
+from edge_detect.facts import Facts
+from edge_detect.heartbeats import Heartbeats
 from edge_detect.meter import Meter
+from edge_detect.notices.desk import open_notices
 from edge_detect.outputs import Drawing, Outputs
 from edge_detect.running import Reload, examine
 from edge_detect.state import Kept
@@ -115,12 +118,17 @@ BAD = {
         '{path}:4: output.outputs = ["o.gif"]: --output o.gif: expected a video (.mp4), a picture (.jpg),'
         " JSON Lines (.jsonl or -), or a folder/",
     ],
+    "[detect]\nconfidence = 0.9\n[output]\noutputs = ['o.jsonl']\n[events]\nthresholds = ['persn=0.7']\n": [
+        "events.thresholds: unknown class 'persn', did you mean 'person'?"
+    ],
     "[detect]\nconfidence =\n": ["{path}:2: invalid value (column 13)"],
     "": ["{path}: empty, and it was not before; delete it to go back to the defaults"],
 }
 
 
-@pytest.mark.parametrize("text", BAD, ids=["values", "a class", "a place", "places", "no TOML", "empty"])
+@pytest.mark.parametrize(
+    "text", BAD, ids=["values", "a class", "a place", "places", "a threshold", "no TOML", "empty"]
+)
 def test_a_bad_file_changes_nothing_and_all_mistakes_are_told(
     parts: Parts, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
@@ -133,6 +141,49 @@ def test_a_bad_file_changes_nothing_and_all_mistakes_are_told(
     assert (parts.reload.done, parts.reload.refused) == (0, 1)
     assert told(caplog) == [
         f"ERROR settings not changed: {line.format(path=parts.path)}" for line in BAD[text]
+    ]
+
+
+def test_a_mistake_that_the_model_shows_opens_no_output(parts: Parts) -> None:
+    parts.path.write_text("[output]\noutputs = ['o.jsonl']\n[events]\nthresholds = ['persn=0.7']\n")
+    parts.reload()
+
+    assert not Path("o.jsonl").exists()
+
+
+EXEC = "[exec]\ncommand = ['touch', '{}']\n"
+
+
+@pytest.fixture
+def telling(parts: Parts) -> Iterator[Parts]:
+    """With a program that is run on events, and nobody else who is told."""
+    parts.path.write_text(EXEC.format("old"))
+    settings = parts.read()
+    notices = open_notices(settings, parts.controls, Facts(), Heartbeats())
+    parts.reload = Reload(settings, parts.read, parts.controls, parts.outputs, parts.meter, notices=notices)
+    with closing(notices):
+        yield parts
+
+
+def test_who_is_told_of_events_changes(telling: Parts, caplog: pytest.LogCaptureFixture) -> None:
+    telling.path.write_text(EXEC.format("new") + "labels = ['person']\nqueue = 9\n")
+    telling.reload()
+
+    assert told(caplog) == [
+        'INFO settings read again: exec.command = ["touch", "new"], exec.labels = ["person"]',
+        "WARNING settings that need a restart: exec.queue",
+    ]
+
+
+def test_who_is_told_of_events_comes_and_goes_with_a_restart(
+    telling: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    telling.path.write_text("[webhook]\nurl = 'https://home.example/'\nlabels = ['person']\n")
+    telling.reload()
+
+    assert told(caplog) == [
+        "INFO settings read again: nothing to change",
+        "WARNING settings that need a restart: webhook.url, webhook.labels, exec.command",
     ]
 
 
@@ -243,6 +294,17 @@ def test_sighup_changes_a_run(desk: Path, home: Path) -> None:
         ("person",), ("car",)
     }  # fmt: skip
     assert log.count("INFO settings read again: ") == 2
+
+
+def test_sighup_changes_who_is_told_of_events(desk: Path, home: Path) -> None:
+    text = "[exec]\ncommand = ['touch', 'old']\ntypes = ['end']\n[events]\nhits = 1\nmin_duration = 0\n"
+    with watching(desk, text) as child:
+        change(desk, "old", "new")
+        child.send_signal(signal.SIGHUP)
+        logged(child, 'exec.command = ["touch", "new"]')
+        ended(child)
+
+    assert ((desk / "old").exists(), (desk / "new").exists()) == (False, True)
 
 
 def test_sighup_with_a_bad_file_changes_nothing(desk: Path, home: Path) -> None:

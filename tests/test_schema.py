@@ -30,6 +30,11 @@ def test_what_changes_in_a_run_is_known() -> None:
     assert [one.key for one in ALL if one.reload == "hot"] == [
         "detect.confidence", "detect.classes", "output.outputs", "output.json", "output.snapshots", "log.every",
         *HOT_EVENTS,
+        "mqtt.kinds", "mqtt.types", "mqtt.zones",
+        "webhook.url", "webhook.allow_http", "webhook.secret_file",
+        "webhook.kinds", "webhook.types", "webhook.labels", "webhook.zones",
+        "exec.command", "exec.seconds", "exec.kinds", "exec.types", "exec.labels", "exec.zones",
+        "gpio.kinds", "gpio.labels", "gpio.zones",
     ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from edge_detect.sources import csi, stream, v4l2
 from edge_detect.supervisor import Supervisor
 
 QUICK = 0.06  # seconds of a watchdog; a look each 0.02
+END = {"STOPPING": "1", "EXTEND_TIMEOUT_USEC": "30000000", "STATUS": "stopping"}
 UNIT = Path(__file__).resolve().parents[1] / "systemd/edge-detect.service"
 
 
@@ -93,7 +94,7 @@ def test_it_asks_for_time_until_the_loop_has_begun(
     other.close()
 
     assert asked == [{"EXTEND_TIMEOUT_USEC": "30000000", "STATUS": "loading the model"}] * 2
-    assert listener.next() == {"STOPPING": "1", "STATUS": "stopping"}
+    assert listener.next() == END
 
 
 def test_it_asks_no_longer_than_a_model_may_take(
@@ -102,7 +103,7 @@ def test_it_asks_no_longer_than_a_model_may_take(
     monkeypatch.setattr(supervisor, "LOADING", 0.0)
     start().close()
 
-    assert listener.next() == {"STOPPING": "1", "STATUS": "stopping"}
+    assert listener.next() == END
 
 
 def test_the_first_scene_makes_it_ready_and_only_the_first(
@@ -221,11 +222,25 @@ def test_a_reload_is_told_before_and_after_even_when_it_fails(
     listener: Listener, start: Callable[..., Supervisor]
 ) -> None:
     one = start()
+    one.ready()
+    listener.until("READY", "1")
     with pytest.raises(RuntimeError), one.reloading():
         raise RuntimeError
 
     assert listener.until("RELOADING", "1")["MONOTONIC_USEC"].isdecimal()
     listener.until("READY", "1")
+
+
+def test_a_reload_before_it_is_ready_does_not_make_it_so(
+    listener: Listener, start: Callable[..., Supervisor]
+) -> None:
+    one = start()
+    with one.reloading():
+        pass
+    one.close()
+    listener.until("STOPPING", "1")
+
+    assert not any({"READY", "RELOADING"} & message.keys() for message in listener.heard)
 
 
 def test_the_patience_of_the_parts_fits_the_watchdog(
@@ -274,6 +289,19 @@ def test_a_socket_of_another_kind_is_told_and_the_work_goes_on(
     assert caplog.messages == [
         "NOTIFY_SOCKET: expected a path or @name, got 'vsock:2:1'; systemd is told nothing"
     ]
+
+
+def test_a_camera_that_is_missing_and_waited_for_makes_it_ready(
+    listener: Listener, heartbeats: Heartbeats, start: Callable[..., Supervisor]
+) -> None:
+    start()
+    heartbeats.expect("capture")
+    heartbeats.expect("inference")
+    assert "READY" not in listener.next()
+    heartbeats.excuse("capture")
+
+    assert listener.until("READY", "1")["STATUS"] == "waits for a camera"
+    listener.until("WATCHDOG")
 
 
 def test_a_run_that_begins_paused_is_ready_with_its_first_frame(

@@ -29,6 +29,8 @@ class Courier:
     Attributes:
         name: What it is for, in the log and the metrics.
         dropped: Events that were wanted and did not arrive.
+        deliver: Brings one event; may be exchanged, for those that wait too.
+        wanted: Which events; may be exchanged.
     """
 
     def __init__(self, name: str, deliver: Deliver, wanted: Filter, size: int, threads: int = 1) -> None:
@@ -42,7 +44,7 @@ class Courier:
             threads: Deliveries at once.
         """
         self.name, self.dropped = name, 0
-        self._deliver, self._wanted, self._size = deliver, wanted, size
+        self.deliver, self.wanted, self._size = deliver, wanted, size
         self._waiting: deque[Event] = deque()
         self._ready = threading.Condition()
         self._ended_at = 0.0
@@ -62,7 +64,7 @@ class Courier:
 
     def tell(self, events: tuple[Event, ...]) -> None:
         """Takes events; never waits."""
-        wanted = [event for event in events if self._wanted(event)]
+        wanted = [event for event in events if self.wanted(event)]
         if not wanted:
             return
         with self._ready:
@@ -107,7 +109,7 @@ class Courier:
     def _run(self) -> None:
         while (event := self._next()) is not None:
             try:
-                self._deliver(event, self._give_up)
+                self.deliver(event, self._give_up)
             except SinkError as error:
                 self._tell_failure(error)
             except Exception as error:  # noqa: BLE001 the next event may fare better; a thread that ends would be silent

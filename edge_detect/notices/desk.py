@@ -13,14 +13,22 @@ from edge_detect.facts import Facts
 from edge_detect.heartbeats import Heartbeats
 from edge_detect.layers import Settings
 from edge_detect.lazy import load
+from edge_detect.notices.courier import Courier
 from edge_detect.notices.filter import Filter, check
 from edge_detect.scene import Scene
 
 TYPES = ("start", "update", "end")
+_DELIVERIES = {"webhook": "edge_detect.notices.webhook:Post", "exec": "edge_detect.notices.command:Command"}
 
 
 class Notice(Protocol):
-    """A sink of events that has a thread of its own."""
+    """A sink of events that has a thread of its own.
+
+    Attributes:
+        wanted: Which events; may be exchanged.
+    """
+
+    wanted: Filter
 
     @property
     def name(self) -> str:
@@ -62,6 +70,27 @@ class Notices:
         """Hands on events without a frame."""
         for one in self.all:
             one.tell(events)
+
+    def prepare(self, old: config.Config, new: config.Config) -> Callable[[], None]:
+        """Reads what has changed of what each is told, and how; returns what makes it so.
+
+        What waits for a notice, or is on its way, stays there.
+
+        Raises:
+            ConfigError: One that cannot be; all stay as they are.
+        """
+        chosen = {one: getattr(new, one.name) for one in self.all}
+        changed = [one for one in self.all if chosen[one] != getattr(old, one.name)]
+        couriers = [one for one in changed if isinstance(one, Courier)]
+        deliveries = [load(_DELIVERIES[one.name])(chosen[one]) for one in couriers]
+
+        def exchange() -> None:
+            for one in changed:
+                one.wanted = wanted_by(chosen[one])
+            for courier, deliver in zip(couriers, deliveries, strict=True):
+                courier.deliver = deliver
+
+        return exchange
 
     def close(self) -> None:
         """Ends all of them at the same time; safe to call twice."""

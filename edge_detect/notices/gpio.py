@@ -39,6 +39,7 @@ class Gpio:
     Attributes:
         name: In the log and the metrics.
         dropped: Events for which the pin could not be switched.
+        wanted: Which events; may be exchanged.
     """
 
     name = "gpio"
@@ -51,7 +52,7 @@ class Gpio:
             SinkError: There is no such pin here, or it belongs to another program.
         """
         self.dropped = 0
-        self._seconds, self._wanted = settings.seconds, wanted
+        self._seconds, self.wanted = settings.seconds, wanted
         self._pin = _open(settings)
         self._number = settings.pin
         self._until, self._ended, self._failing = 0.0, False, False
@@ -66,7 +67,7 @@ class Gpio:
 
     def tell(self, events: tuple[Event, ...]) -> None:
         """Takes events; never waits."""
-        if any(event.type == "start" and self._wanted(event) for event in events):
+        if any(event.type == "start" and self.wanted(event) for event in events):
             with self._ready:
                 self._until = time.monotonic() + self._seconds
                 self._ready.notify()

@@ -24,7 +24,7 @@ GOODBYE = 2.0  # seconds for the last message
 
 
 class Link:
-    """One client of a broker, used by one thread alone, which calls `turn` again and again.
+    """One client of a broker, used by one thread at a time, which calls `turn` again and again.
 
     Source of the loop: paho-mqtt's interface for external event loops, which 1.6 and 2 share.
 
@@ -73,18 +73,23 @@ class Link:
 
     @property
     def is_due(self) -> bool:
-        """Whether the next turn tries to connect, which may take a while."""
+        """Whether it is time to `connect`."""
         return self._client.socket() is None and time.monotonic() >= self._due
 
+    def connect(self) -> None:
+        """Tries to reach the broker, which may take a while: a name server is asked."""
+        try:
+            self._client.reconnect()
+        except Exception as error:  # noqa: BLE001 the top of a thread; the next try may fare better
+            self._lose(str(error) or type(error).__name__)
+
     def turn(self, wait: float, wake: int) -> None:
-        """Connects when it is time to; else answers the broker, and waits for its word.
+        """Answers the broker, and waits for its word.
 
         Args:
             wait: Seconds, at most.
             wake: File that ends the waiting when it can be read.
         """
-        if self.is_due:
-            self._connect()
         files = select.poll()
         files.register(wake, select.POLLIN)
         socket: Any = self._client.socket()
@@ -136,12 +141,6 @@ class Link:
         self._client.loop_read()
         if self._client.want_write():
             self._client.loop_write()
-
-    def _connect(self) -> None:
-        try:
-            self._client.reconnect()
-        except (OSError, ValueError) as error:  # ValueError: a host name that cannot be
-            self._lose(str(error) or type(error).__name__)
 
     def _lose(self, why: str) -> None:
         was_connected, self.connected = self.connected, False

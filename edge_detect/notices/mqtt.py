@@ -42,7 +42,8 @@ STATS_EVERY = 30.0  # seconds
 WAIT = 1.0  # seconds between two looks at what changed without an event
 IN_FLIGHT = 20  # events that the broker has not confirmed; paho-mqtt's own limit
 GRACE = 2.0  # seconds at the end for events that wait; the others wait on the disk
-LIMIT = 8.0  # seconds that a try to connect may take to notice the end
+LIMIT = 8.0  # seconds more, for the goodbye and a slow disk
+TICK = 0.1  # seconds between two looks at what comes while it connects
 PATIENCE = 60.0  # seconds; a worn SD card may think for a while
 SNAPSHOT_WIDTH = 640  # pixels at most
 
@@ -67,13 +68,14 @@ class Surroundings:
 
 
 class Mqtt:
-    """A sink with a thread of its own, which alone speaks to the broker.
+    """A sink with a thread of its own, which alone speaks to the broker; a second one looks for it.
 
     Events are sent until the broker has confirmed them, in order. States are kept by the broker
     and sent when they change, and all of them after each connection.
 
     Attributes:
         name: In the log and the metrics.
+        wanted: Which events are told; may be exchanged.
     """
 
     name = "mqtt"
@@ -93,7 +95,7 @@ class Mqtt:
             ConfigError: Certificates that cannot be.
             SettingsError: The password cannot be read.
         """
-        self._settings, self._wanted, self._around, self._heartbeats = settings, wanted, around, heartbeats
+        self._settings, self.wanted, self._around, self._heartbeats = settings, wanted, around, heartbeats
         topics = around.topics
         self._link = Link(
             settings,
@@ -142,14 +144,14 @@ class Mqtt:
         """Takes events; never waits."""
         with self._alone:
             self._told.extend(events)
-            while len(self._told) > self._settings.queue:  # the thread connects, or the disk hangs
+            while len(self._told) > self._settings.queue:  # the disk hangs
                 self._told.popleft()
                 self._overflown += 1
         self._wake()
 
     def _keep_picture(self, scene: Scene) -> None:
         for event in scene.events:
-            if event.type == "start" and event.label in self._around.topics.labels and self._wanted(event):
+            if event.type == "start" and event.label in self._around.topics.labels and self.wanted(event):
                 with self._alone:
                     self._pictures[event.label] = scene.frame.image
 
@@ -197,9 +199,8 @@ class Mqtt:
     def _step(self, outbox: Outbox, wait: float) -> None:
         """Hears, then tells."""
         self._beat()
-        if self._link.is_due:
-            self._take(outbox)  # on the disk before a name server is asked, which may take its time
-            self._heartbeats.excuse("mqtt")
+        if self._link.is_due and not self._connect(outbox):
+            return
         self._link.turn(wait, self._reader)
         self._beat()
         with suppress(BlockingIOError):
@@ -214,6 +215,17 @@ class Mqtt:
             self._send_pictures()
             self._send_stats()
 
+    def _connect(self, outbox: Outbox) -> bool:
+        """Tries to; events go to the disk meanwhile. False where the end comes first."""
+        self._heartbeats.excuse("mqtt")
+        trial = threading.Thread(target=self._link.connect, name="mqtt connects", daemon=True)
+        trial.start()
+        while trial.is_alive() and not self._ended:
+            trial.join(TICK)
+            self._take(outbox)
+        self._beat()
+        return not trial.is_alive()
+
     def _take(self, outbox: Outbox) -> None:
         """Moves events from the loop into the outbox."""
         with self._alone:
@@ -221,7 +233,7 @@ class Mqtt:
             self._told.clear()
         for event in events:
             self._presence.tell(event)
-        if wanted := [event for event in events if self._wanted(event)]:
+        if wanted := [event for event in events if self.wanted(event)]:
             outbox.add(wanted)
         self._dropped = outbox.dropped
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -52,16 +53,29 @@ class Listener(Protocol):
         """
 
 
+def write(sinks: Iterable[Sink], scene: Scene) -> None:
+    """Hands a scene to all of the sinks, in their order.
+
+    Raises:
+        SinkError: One cannot write it; the others have got it, and the events in it.
+    """
+    _all_of_them(partial(sink.write, scene) for sink in sinks)
+
+
 def tell(sinks: Iterable[Sink], events: tuple[Event, ...]) -> None:
-    """Tells those of the sinks that listen of events for which there is no frame.
+    """Tells those of the sinks that listen, in their order, of events for which there is no frame.
 
     Raises:
         SinkError: One cannot write them; the others have got them.
     """
-    with ExitStack() as all_of_them:
-        for sink in sinks if events else ():
-            if isinstance(sink, Listener):
-                all_of_them.callback(sink.tell, events)
+    if events:
+        _all_of_them(partial(sink.tell, events) for sink in sinks if isinstance(sink, Listener))
+
+
+def _all_of_them(acts: Iterable[Callable[[], None]]) -> None:
+    with ExitStack() as stack:
+        for act in reversed(list(acts)):  # the last callback comes first
+            stack.callback(act)
 
 
 def is_folder(output: str) -> bool:

@@ -178,12 +178,16 @@ def mirrors(rotation: int, flip: str) -> tuple[bool, bool]:
     return upside_down != ("h" in flip), upside_down != ("v" in flip)
 
 
-def cameras() -> list[str]:
-    """Models of the cameras on ribbon cables, in the order of their numbers; none without picamera2."""
+def cameras(level: int = logging.INFO) -> list[str]:
+    """Models of the cameras on ribbon cables, in the order of their numbers; none without picamera2.
+
+    Args:
+        level: At which the log is told why there are none.
+    """
     try:
         found = _library()[0].Picamera2.global_camera_info()
     except (DependencyError, RuntimeError, OSError) as error:
-        log.info("no CSI camera: %s", error)
+        log.log(level, "no CSI camera: %s", error)
         return []
     return [str(camera["Model"]) for camera in found if "/usb" not in camera["Id"]]
 

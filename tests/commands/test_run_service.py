@@ -22,7 +22,7 @@ ROOT = TESTS.parent
 WATCHDOG = 3.0  # seconds
 LIVE = "pattern:?width=200&height=100&fps=15"
 MODEL = ("-m", "model.tflite")
-FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 
 
 @contextmanager
@@ -175,6 +175,42 @@ def test_a_camera_that_is_known_to_be_lost_is_no_hang_and_may_come_back(
         assert child.wait(program.LIMIT) == 0
 
 
+def test_a_camera_that_is_missing_from_the_start_is_waited_for_and_nothing_is_drawn(
+    desk: Path, home: Path, listener: Listener
+) -> None:
+    Path("now").touch()
+    words = ("auto", *MODEL, "--json", "--events", "e.jsonl")
+    with service(listener, sys.executable, "-m", "hanging", "missing", "now", *words) as child:
+        assert child.stdout
+        assert listener.until("READY", "1")["STATUS"] == "waits for a camera"
+        for _ in range(3):  # seconds, longer than its patience
+            assert listener.until("WATCHDOG")["WATCHDOG"] == "1"
+        Path("now").unlink()
+        first = json.loads(child.stdout.readline())
+        child.terminate()
+        log = program.end_of(child)[1]
+
+    told = [json.loads(line) for line in (desk / "e.jsonl").read_text().splitlines()]
+    assert [(one["kind"], one["type"]) for one in told[:2]] == [
+        ("camera_lost", "start"), ("camera_lost", "end"),
+    ]  # fmt: skip
+    assert first["source"].startswith("pattern")
+    assert log.count("no camera found") == 1
+    assert "camera lost: no camera found, on ribbon cables or USB; edge-detect doctor tells more" in log
+    assert "camera back: auto after " in log
+    assert child.returncode == 0
+
+
+def test_a_service_gives_up_a_missing_camera_as_it_does_a_lost_one(desk: Path, listener: Listener) -> None:
+    Path("now").touch()
+    words = ("auto", *MODEL, "--give-up", "1")
+    with service(listener, sys.executable, "-m", "hanging", "missing", "now", *words) as child:
+        log = program.end_of(child)[1]
+
+    assert child.returncode == 69
+    assert "error: auto: no frame for 1 s, gave up" in log
+
+
 def test_a_process_without_a_service_manager_has_no_supervisor(desk: Path) -> None:
     script = (
         "import sys, threading; from edge_detect.cli import main\n"
@@ -194,7 +230,9 @@ def test_a_wall_clock_that_jumps_changes_nothing(desk: Path, listener: Listener)
         "LD_PRELOAD": str(FAKETIME[0]), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }  # fmt: skip
-    # faketime breaks time.sleep, which the drawn street needs; a pipe is a camera that does not
+    # faketime breaks time.sleep: a model is examined with it, but once, and the drawn street comes by it,
+    # but a pipe is a camera that does not need it
+    assert program.run("photo.jpg", *MODEL).returncode == 0
     with (
         subprocess.Popen(["sh", "-c", "while cat photo.jpg; do sleep 0.07; done"], stdout=-1) as camera,
         service(listener, *program.command("-", *MODEL, "--json"), stdin=camera.stdout, **jumps) as child,
@@ -217,8 +255,8 @@ def test_a_wall_clock_that_jumps_changes_nothing(desk: Path, listener: Listener)
     assert "lost" not in log
     health = re.search(r"([0-9.]+) fps .* p95 (\d+) ms", log)
     assert health
-    assert 3 < float(health[1]) < 20
-    assert int(health[2]) < 5000
+    assert 0.1 < float(health[1]) < 100  # not of ten years, on a busy machine either
+    assert int(health[2]) < 60_000
 
 
 def next_with(child: subprocess.Popen[str], enough: Callable[[float], bool]) -> float:

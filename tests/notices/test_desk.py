@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edge_detect.errors import ConfigError, SettingsError
 from edge_detect.facts import Facts
 from edge_detect.heartbeats import Heartbeats
 from edge_detect.layers import Settings
+from edge_detect.notices.courier import Courier
 from edge_detect.notices.desk import Notices, open_notices, wanted_by
 
 SQUARE = ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9))
@@ -127,6 +129,44 @@ def test_a_mistake_is_told_with_its_line_and_without_its_password(home: Path) ->
         f'{home}/own.toml:2: webhook.url = "http://me:***@home.example/hook": http:// is readable by everybody'
         " on the way; use https://, or say webhook.allow_http = true"
     )
+
+
+def touching(name: Path, **more: Any) -> config.Config:
+    program = recipients.Exec(command=("touch", str(name)), at_once=1, **more)
+    return config.Config(zones=ZONES, exec=program, webhook=recipients.Webhook(url="https://home.example/"))
+
+
+def test_what_waits_goes_where_the_settings_say_by_then_and_others_are_left_alone(tmp_path: Path) -> None:
+    old, new = touching(tmp_path / "old"), touching(tmp_path / "new", labels=("car",))
+    notices = opened(Settings(old))
+    webhook, program = notices.all
+    busy = threading.Event()
+    assert isinstance(program, Courier)
+    assert isinstance(webhook, Courier)
+    kept = webhook.deliver, webhook.wanted
+    program.deliver = lambda event, give_up: busy.wait(5)  # type: ignore[assignment, func-returns-value]
+    program.tell((event(1), event(2)))
+    notices.prepare(old, new)()
+    program.tell((event(3),))
+    busy.set()
+    notices.close()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert (webhook.deliver, webhook.wanted) == kept
+    assert (program.wanted.labels, program.dropped) == (("car",), 0)
+
+
+def test_a_change_that_cannot_be_leaves_all_as_they_are(tmp_path: Path) -> None:
+    old = touching(tmp_path / "old")
+    bad = replace(old, webhook=replace(old.webhook, types=("update",), secret_file=str(tmp_path / "none")))
+    notices = opened(Settings(old))
+    with pytest.raises(SettingsError, match="none"):
+        notices.prepare(old, replace(bad, exec=recipients.Exec(command=("true",))))
+    notices.tell((event(1),))
+    notices.close()
+
+    assert (tmp_path / "old").exists()
+    assert [one.wanted for one in notices.all] == [wanted_by(old.webhook), wanted_by(old.exec)]
 
 
 def test_one_that_cannot_be_opened_leaves_none_open() -> None:

@@ -55,6 +55,8 @@ def turning(client: Client) -> Iterator[None]:
 
     def turn() -> None:
         while not over.is_set():
+            if client.link.is_due:
+                client.link.connect()
             client.link.turn(0.05, reader)
         client.link.close()
 
@@ -117,8 +119,8 @@ def test_tries_become_rarer_until_one_works(broker: Broker, monkeypatch: pytest.
     broker.kill()
     client = Client(port=broker.port)
     tries: list[float] = []
-    connect = client.link._connect
-    monkeypatch.setattr(client.link, "_connect", lambda: (tries.append(time.monotonic()), connect()))
+    connect = client.link.connect
+    monkeypatch.setattr(client.link, "connect", lambda: (tries.append(time.monotonic()), connect()))
     with turning(client):
         wait_until(lambda: len(tries) >= 6)
         waits = [after - before for before, after in itertools.pairwise(tries)]

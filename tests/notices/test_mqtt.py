@@ -513,7 +513,7 @@ def test_a_broker_that_cannot_be_reached_is_no_hang(
     monkeypatch.setattr(mqtt, "PATIENCE", 0.05)
     broker.kill()
     over = threading.Event()
-    monkeypatch.setattr(link.Link, "_connect", lambda one: over.wait(5))
+    monkeypatch.setattr(link.Link, "connect", lambda one: over.wait(5))
     client = opened()
     client.tell((event(1),))
     over.wait(0.2)
@@ -521,6 +521,23 @@ def test_a_broker_that_cannot_be_reached_is_no_hang(
     over.set()
 
     assert late == {}
+
+
+def test_what_happens_while_a_name_server_hangs_is_on_the_disk_and_so_is_what_the_end_tells(
+    opened: Callable[..., Mqtt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, over = threading.Event(), threading.Event()
+    monkeypatch.setattr(link.Link, "connect", lambda one: (hangs.set(), over.wait(30)))
+    client = opened()
+    assert hangs.wait(5)
+    client.tell((event(1),))
+    wait_until(lambda: waiting(client) == 1)
+    client.tell((event(1, type="end"),))
+    client.close()
+
+    assert waiting(client) == 2
+    assert not any(thread.name == "mqtt" for thread in threading.enumerate())
+    over.set()
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from edge_detect.errors import ConfigError
+from edge_detect import logs
+from edge_detect.errors import ConfigError, InputMissing
 from edge_detect.sources import auto, csi, open_source, v4l2
 from edge_detect.sources.csi import Csi
 from edge_detect.sources.pattern import Pattern
@@ -19,7 +20,7 @@ def plug(monkeypatch: pytest.MonkeyPatch) -> Plug:
     """Says which cameras are there."""
 
     def there(ribbon: list[str], usb: list[str]) -> None:
-        monkeypatch.setattr(csi, "cameras", lambda: ribbon)
+        monkeypatch.setattr(csi, "cameras", lambda level: ribbon)
         monkeypatch.setattr(v4l2, "devices", lambda: usb)
 
     return there
@@ -47,6 +48,44 @@ def test_drawn_street_comes_last_with_a_warning(plug: Plug, caplog: pytest.LogCa
             "no camera found, showing the drawn street (pattern:); edge-detect doctor tells more",
         )
     ]
+
+
+@pytest.fixture(params=["systemd listens", "the journal listens"])
+def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes this process one that systemd started."""
+    if request.param == "systemd listens":
+        monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
+    else:
+        monkeypatch.setattr(logs, "to_journal", lambda: True)
+
+
+@pytest.mark.usefixtures("service")
+def test_service_has_no_drawn_street_unless_it_is_named(plug: Plug, caplog: pytest.LogCaptureFixture) -> None:
+    plug([], [])
+    with pytest.raises(InputMissing) as caught:
+        next(iter(open_source("auto")))
+
+    assert str(caught.value) == "no camera found, on ribbon cables or USB; edge-detect doctor tells more"
+    assert not caplog.records
+    assert isinstance(open_source("pattern:"), Pattern)
+
+
+@pytest.mark.usefixtures("service")
+def test_service_takes_the_camera_that_is_there_at_each_opening(
+    plug: Plug, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plug([], [])
+    source = open_source("auto?width=320&patience=7&freeze=9")
+    monkeypatch.setattr(V4l2, "__iter__", lambda camera: iter([camera]))
+    opened = []
+    for there in ("/dev/video8", "/dev/video9"):
+        plug([], [there])
+        opened += list(source)
+
+    assert opened == [
+        V4l2(there, width=320, patience=7, freeze=9) for there in ("/dev/video8", "/dev/video9")
+    ]
+    assert (source.live, source.reopens, source.patience, source.freeze) == (True, True, 7, 9)
 
 
 @pytest.mark.parametrize(
