@@ -127,10 +127,9 @@ class Guarded(RequestHandler):
     def _check_origin(self) -> None:
         """A page of somebody else may neither change anything nor open a socket, only lead here."""
         headers = self.request.headers
-        fetched = headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
-        if (
-            fetched and headers.get("Sec-Fetch-Site") == "cross-site"
-        ):  # its pictures would take all viewers' room
+        leads_here = headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+        # our pictures in it would take all the viewers' room
+        if headers.get("Sec-Fetch-Site") == "cross-site" and not leads_here:
             raise Refused(403, "expected a request of our own page")
         socket = headers.get("Upgrade", "").lower() == "websocket"
         if self.request.method in ("GET", "HEAD") and not socket:
