@@ -129,6 +129,13 @@ def test_a_step_over_the_edge_and_back_is_no_visit_of_a_zone() -> None:
     assert words(told) == ["start appeared"]
 
 
+def test_who_is_cut_off_by_the_lower_edge_is_in_a_zone_that_reaches_it() -> None:
+    street = Street(config.Events(), RIGHT)
+    told = [one for _ in range(20) for one in street.see([70, 40, 80, 100])]
+
+    assert words(told) == ["start appeared", "start entered right"]
+
+
 def test_what_has_stayed_is_told_once() -> None:
     told = Street(ALL, replace(RIGHT, stay=1.0)).walk([80.0] * 50)
 
