@@ -174,6 +174,13 @@ def test_the_best_picture_is_kept(desk: Callable[..., Desk]) -> None:
     assert one.files() == [row.snapshot]  # the first one went
 
 
+def test_the_picture_of_the_end_which_shows_nobody_is_not_the_best(desk: Callable[..., Desk]) -> None:
+    one = desk(replace(FAST, clips=False))
+    one.play(8, (2.0, event(score=0.5)), (6.0, event(type="end", score=0.9)))
+
+    assert one.brightness(one.end()["a"]) == 40
+
+
 def test_a_long_event_has_a_clip_of_its_begin(desk: Callable[..., Desk]) -> None:
     one = desk(replace(FAST, longest=2.0))
     one.play(12, (2.0, event()), (6.0, event("b")), (7.0, event("b", "end")), (11.0, event(type="end")))
