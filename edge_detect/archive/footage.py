@@ -49,7 +49,7 @@ class Recording:
 
 
 def find(places: Iterable[str], leave: str = "") -> tuple[list[Recording], list[InputMissing]]:
-    """All recordings in the order of their names, each once, and the places where nothing is.
+    """All recordings in the order of their names, each once, and the places and names where nothing is.
 
     Args:
         places: Files, folders and globs. In a folder known endings count, a file may have any.
@@ -63,7 +63,10 @@ def find(places: Iterable[str], leave: str = "") -> tuple[list[Recording], list[
         if not files:
             missing.append(InputMissing(f"{place}: {_why(place)}"))
         for name in files:
-            found.setdefault(os.path.abspath(name), name)
+            if os.path.isfile(name):
+                found.setdefault(os.path.abspath(name), name)
+            else:
+                missing.append(InputMissing(f"{name}: not a file, or a link to none"))
     return _recordings(found), missing
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,4 +71,17 @@ def test_places_without_footage_are_told_one_by_one(tree: Path) -> None:
         "no.mp4: no such file or folder",
         "empty: no video or picture there",
         "*.avi: no video or picture there",
+    ]
+
+
+def test_a_broken_link_and_a_pipe_are_told_and_the_rest_is_found(tree: Path) -> None:
+    (tree / "a/gone.mp4").symlink_to(tree / "nowhere")
+    os.mkfifo(tree / "a/pipe.mkv")
+
+    recordings, missing = find(["a"])
+
+    assert len(recordings) == 4
+    assert sorted(str(error) for error in missing) == [
+        "a/gone.mp4: not a file, or a link to none",
+        "a/pipe.mkv: not a file, or a link to none",
     ]
