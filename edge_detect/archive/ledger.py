@@ -103,18 +103,19 @@ class Ledger:
         head = json.dumps(result.account.to_json()).encode()
         durable.write(self._place(shard), head + b"\n" + result.lines)
 
-    def lines(self, shard: Shard) -> Iterator[bytes]:
-        """What was found in a shard that is done.
+    def notes(self, shard: Shard) -> Iterator[dict[str, Any]]:
+        """What was found in a shard that is done, a `work.note` for each frame.
 
         Raises:
             SinkError: It cannot be read any more.
         """
+        place = self._place(shard)
         try:
-            with self._place(shard).open("rb") as file:
+            with place.open("rb") as file:
                 file.readline()
-                yield from file
+                yield from map(json.loads, file)
         except OSError as error:
-            raise SinkError(f"{self._place(shard)}: cannot read: {error.strerror}") from error
+            raise SinkError(f"{place}: cannot read: {error.strerror}") from error
 
     def tidy(self, shards: list[Shard]) -> None:
         """Deletes the files of all other shards, of settings and footage that are no more."""

@@ -11,13 +11,12 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from edge_detect import layers
+from edge_detect import config, layers
 from edge_detect.commands import arguments
 from edge_detect.config import Config
 from edge_detect.errors import ConfigError, InputMissing
@@ -113,41 +112,34 @@ def of_lines(path: Path, chosen: Config) -> Iterator[tuple[Event, ...]]:
     wanted = [*chosen.detect.classes, *(name for zone in chosen.zones for name in zone.classes)]
     wanted += [text.partition("=")[0].strip() for text in chosen.events.thresholds]
     labels += dict.fromkeys(name for name in wanted if name not in labels)  # which nobody has seen
-    chosen = replace(chosen, motion=replace(chosen.motion, gate="off"))
-    following, controls = follow(chosen, labels)
+    following, controls = follow(config.change(chosen, {"motion.gate": "off"}), labels)
     for record in records(path):
-        yield scene(record, following, controls).events
+        seen = scene(record)
+        following.wants(seen.frame)
+        found = None if record.get("predicted") else seen.detections
+        yield following.scene(seen.frame, found, controls).events
     yield following.close()
 
 
-def follow(chosen: Config, labels: Any) -> tuple[Following, Controls]:
+def follow(chosen: Config, labels: Sequence[str]) -> tuple[Following, Controls]:
     """Tracker and rules, and the choice of classes."""
     from edge_detect import uri
     from edge_detect.controls import Choice, Controls
-    from edge_detect.following import Clocks, Following
+    from edge_detect.following import FOOTAGE, Following
     from edge_detect.labels import Labels
     from edge_detect.rules import Origin
 
-    # times are those of the recording, whose clock nobody knows
-    clocks = Clocks(live=False, wall=lambda: 0.0)
-    following = Following(chosen, labels, Origin(uri.public(chosen.source.uri)), clocks)
+    following = Following(chosen, labels, Origin(uri.public(chosen.source.uri)), FOOTAGE)
     return following, Controls(Choice(chosen.detect.confidence, chosen.detect.classes), Labels(tuple(labels)))
 
 
-def scene(record: dict[str, Any], following: Following, controls: Controls) -> Scene:
-    """What is known at a recorded frame."""
-    import numpy as np
+def scene(record: dict[str, Any]) -> Scene:
+    """A recorded frame, and what was found in it."""
+    from edge_detect.scene import noted
 
-    from edge_detect import detections
-    from edge_detect.frame import Frame
-
-    size = (record["height"], record["width"], 3)
-    nothing = np.broadcast_to(np.uint8(0), size)  # of its picture only the size is known
-    frame = Frame(nothing, float(record["time"]), record["frame"], record["source"])
-    rows = record["detections"]
-    found = detections.make(*([row[key] for row in rows] for key in ("box", "score", "class_id")))
-    following.wants(frame)
-    return following.scene(frame, None if record.get("predicted") else found, controls)
+    columns = ([row[key] for row in record["detections"]] for key in ("box", "score", "class_id"))
+    size = record["width"], record["height"]
+    return noted(record["source"], record["frame"], float(record["time"]), size, *columns)
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:

@@ -37,7 +37,7 @@ def test_what_was_stored_is_there_the_next_time(ledger: Ledger, tmp_path: Path) 
 
     for one in (ledger, begun(tmp_path)):
         assert one.account(SHARD) == RESULT.account
-        assert b"".join(one.lines(SHARD)) == RESULT.lines
+        assert list(one.notes(SHARD)) == [{"a": 1}, {"a": 2}]
 
 
 def test_what_is_known_of_videos_is_kept(ledger: Ledger, tmp_path: Path) -> None:
