@@ -57,7 +57,7 @@ class Ledger:
             kept = json.loads(self._manifest.read_bytes())
             if kept["v"] != FORM:
                 raise KeyError
-            return dict(kept)
+            return {name: dict(kept[name]) for name in ("settings", "videos")}
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -116,6 +116,8 @@ class Ledger:
                 yield from map(json.loads, file)
         except OSError as error:
             raise SinkError(f"{place}: cannot read: {error.strerror}") from error
+        except ValueError as error:
+            raise SinkError(f"{place}: damaged; delete it, and the same command looks again") from error
 
     def tidy(self, shards: list[Shard]) -> None:
         """Deletes the files of all other shards, of settings and footage that are no more."""
