@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edge_detect.scene import Scene
 
 RECORDED = (".jsonl", ".ndjson", ".json")
+FAR, LATE = 1e6, 1e11  # pixels, and seconds from 1970, that nothing recorded reaches
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,13 +46,14 @@ def main(options: argparse.Namespace) -> int:
     flags = {key: value for key, value in given.items() if value}
     settings = layers.read(options.config, flags, strict=True)
     chosen = settings.config
-    if not Path(options.file).is_file():
-        raise InputMissing(f"{options.file}: no such file")
+    if not (file := Path(options.file)).is_file():
+        said = "expected a file, got a folder or a pipe" if file.exists() else "no such file"
+        raise InputMissing(f"{file}: {said}")
     from edge_detect.events import to_json
 
     with ExitStack() as stack:
         if options.file.lower().endswith(RECORDED):
-            scenes = of_lines(Path(options.file), chosen)
+            scenes = of_lines(file, chosen)
         else:
             scenes = of_clip(settings, stack)
         report = Report()
@@ -159,12 +161,13 @@ def _record(line: str, where: str) -> dict[str, Any]:
         record = json.loads(line)
         if "duration_s" in record:
             raise ConfigError(f"{where}: expected detections (run -c 0.1 --json), got an event")
-        good = all(type(record[key]) is int and record[key] > 0 for key in ("width", "height"))
-        good &= isinstance(record["time"], int | float) and isinstance(record["frame"], int)
+        good = all(type(record[key]) is int and 0 < record[key] <= FAR for key in ("width", "height"))
+        good &= 0 <= record["time"] < LATE and isinstance(record["frame"], int)
         good &= isinstance(record["source"], str)
         for one in record["detections"]:
-            good &= isinstance(one["label"], str) and 0 <= one["class_id"] < 10_000
-            good &= len([float(side) for side in one["box"]]) == 4 and 0 <= one["score"] <= 1
+            good &= isinstance(one["label"], str) and 0 <= one["score"] <= 1
+            good &= type(one["class_id"]) is int and 0 <= one["class_id"] < 10_000
+            good &= len(one["box"]) == 4 and all(abs(side) <= FAR for side in one["box"])  # and no NaN
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise
