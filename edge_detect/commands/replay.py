@@ -13,12 +13,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from edge_detect import config, layers
 from edge_detect.commands import arguments
-from edge_detect.config import Config
 from edge_detect.errors import ConfigError, InputMissing
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def main(options: argparse.Namespace) -> int:
     given = {"model.path": options.model, "model.labels": options.labels, "source.uri": options.file}
     flags = {key: value for key, value in given.items() if value}
     settings = layers.read(options.config, flags, strict=True)
-    chosen = settings.config
     if not (file := Path(options.file)).is_file():
         said = "expected a file, got a folder or a pipe" if file.exists() else "no such file"
         raise InputMissing(f"{file}: {said}")
@@ -53,7 +52,7 @@ def main(options: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         if options.file.lower().endswith(RECORDED):
-            scenes = of_lines(file, chosen)
+            scenes = of_lines(file, settings)
         else:
             scenes = of_clip(settings, stack)
         report = Report()
@@ -96,7 +95,7 @@ def of_clip(settings: layers.Settings, stack: ExitStack) -> Iterator[tuple[Event
     source = open_source(chosen.source.uri)
     files = arguments.model_files(chosen.model.path, chosen.model.labels)
     detect = Detector(model.open_model(*files, chosen.model.threads), fit=chosen.model.fit)
-    following, controls = follow(chosen, detect.model.labels.names)
+    following, controls = follow(settings, detect.model.labels.names)
     detect.confidence = min(chosen.detect.confidence, chosen.tracker.low)
     for frame in stack.enter_context(closing(cast("Any", iter(source)))):
         if frame is not None:
@@ -105,8 +104,9 @@ def of_clip(settings: layers.Settings, stack: ExitStack) -> Iterator[tuple[Event
     yield following.close()
 
 
-def of_lines(path: Path, chosen: Config) -> Iterator[tuple[Event, ...]]:
+def of_lines(path: Path, settings: layers.Settings) -> Iterator[tuple[Event, ...]]:
     """The events of recorded detections."""
+    chosen = config.change(settings.config, {"motion.gate": "off"})
     names: dict[int, str] = {}
     for record in records(path):
         names |= {one["class_id"]: one["label"] for one in record["detections"]}
@@ -114,7 +114,7 @@ def of_lines(path: Path, chosen: Config) -> Iterator[tuple[Event, ...]]:
     wanted = [*chosen.detect.classes, *(name for zone in chosen.zones for name in zone.classes)]
     wanted += [text.partition("=")[0].strip() for text in chosen.events.thresholds]
     labels += dict.fromkeys(name for name in wanted if name not in labels)  # which nobody has seen
-    following, controls = follow(config.change(chosen, {"motion.gate": "off"}), labels)
+    following, controls = follow(replace(settings, config=chosen), labels)
     for record in records(path):
         seen = scene(record)
         following.wants(seen.frame)
@@ -123,16 +123,20 @@ def of_lines(path: Path, chosen: Config) -> Iterator[tuple[Event, ...]]:
     yield following.close()
 
 
-def follow(chosen: Config, labels: Sequence[str]) -> tuple[Following, Controls]:
+def follow(settings: layers.Settings, labels: Sequence[str]) -> tuple[Following, Controls]:
     """Tracker and rules, and the choice of classes."""
-    from edge_detect import uri
+    from edge_detect import uri, zones
     from edge_detect.controls import Choice, Controls
     from edge_detect.following import FOOTAGE, Following
     from edge_detect.labels import Labels
     from edge_detect.rules import Origin
 
-    following = Following(chosen, labels, Origin(uri.public(chosen.source.uri)), FOOTAGE)
-    return following, Controls(Choice(chosen.detect.confidence, chosen.detect.classes), Labels(tuple(labels)))
+    chosen = settings.config
+    with settings.blame("zones"):
+        zones.check(chosen.zones, labels)
+    with settings.blame("detect.classes"):
+        controls = Controls(Choice(chosen.detect.confidence, chosen.detect.classes), Labels(tuple(labels)))
+    return Following(chosen, labels, Origin(uri.public(chosen.source.uri)), FOOTAGE), controls
 
 
 def scene(record: dict[str, Any]) -> Scene:

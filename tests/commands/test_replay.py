@@ -67,6 +67,23 @@ def test_a_clip_is_looked_at(recorded: Path) -> None:
     assert (end.returncode, set(starts(end.stdout))) == (0, ALWAYS)
 
 
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (ZONE, "own.toml:1: zones: zone 'all': unknown class 'tram'"),
+        ("[detect]\nclasses = ['tram']\n", 'own.toml:2: detect.classes = ["tram"]: classes: unknown class'),
+    ],
+    ids=["zones", "classes"],
+)
+def test_a_class_that_the_model_does_not_know_is_told_with_its_place(
+    recorded: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (recorded / "own.toml").write_text(text)
+
+    assert main(["replay", "clip.mp4", "-m", "model.tflite", "--config", "own.toml"]) == 78
+    assert said in capsys.readouterr().err
+
+
 def test_nothing_seen_is_said(recorded: Path) -> None:
     (recorded / "none.jsonl").write_text("")
 
