@@ -81,6 +81,8 @@ class Rules:
         """
         limits = check(settings, places, self._labels)
         self._settings, self._places, self._limits = settings, tuple(places), limits
+        for visit in self._visits.values():
+            visit.forget_others(places)
 
     def judge(
         self, tracks: Iterable[Track], size: tuple[int, int], moment: Moment, *, looked: bool = True
@@ -162,8 +164,6 @@ class Rules:
         if not track.predicted:
             for place in self._places:
                 visit.move(place, moment.now)
-        for name in set(visit.inside) - {place.name for place in self._places}:
-            del visit.inside[name]
 
     def _tell(self, visit: Visit, moment: Moment, *, looked: bool) -> Iterator[Event]:
         """What is to be told of a thing that is there for sure."""

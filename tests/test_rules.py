@@ -224,6 +224,25 @@ def test_a_zone_that_is_taken_away_is_left() -> None:
     assert street.rules.inside == {}
 
 
+def test_a_zone_that_becomes_a_line_is_left() -> None:
+    street = Street(config.Events(), RIGHT)
+    street.walk([80.0] * 10)
+    street.rules.change(config.Events(), [replace(RIGHT, kind="line")])
+
+    assert words(street.walk([80.0]))[0] == "end entered right"
+
+
+def test_a_line_that_comes_back_was_not_crossed_before() -> None:
+    street = Street(ALL, MIDDLE)
+    street.walk([30.0] * 10)
+    street.rules.change(ALL, [])
+    street.walk(range(31, 71))
+    street.rules.change(ALL, [MIDDLE])
+
+    assert words(street.walk([70.0] * 10)) == []
+    assert words(street.walk(range(69, 30, -1))) == ["start crossed middle", "end crossed middle"]
+
+
 def test_who_is_here_is_counted() -> None:
     street = Street(config.Events(), RIGHT)
     for _ in range(10):
