@@ -156,12 +156,18 @@ class Shelf:
             finally:
                 os.close(handle)
 
-    def delete(self, name: str) -> None:
-        """Deletes a file of ours; one that is gone stays gone."""
-        if _NAME.fullmatch(name):
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=self._handle)
-            self._sizes.pop(name, None)
+    def delete(self, name: str) -> bool:
+        """Deletes a file of ours; whether it is gone then."""
+        if not _NAME.fullmatch(name):
+            return False
+        try:
+            os.unlink(name, dir_fd=self._handle)
+        except FileNotFoundError:
+            pass
+        except OSError:  # a disk that is read-only now
+            return False
+        self._sizes.pop(name, None)
+        return True
 
     def make_room(self, more: int = 0) -> None:
         """Deletes the oldest files that are not protected until the limits hold.
@@ -174,10 +180,8 @@ class Shelf:
         """
         oldest = iter(sorted(self._sizes))
         while reason := self._over(more):
-            name = next((name for name in oldest if self._may_go(name)), None)
-            if name is None:
+            if not any(self._remove(name, reason) for name in oldest):
                 raise SinkError(f"{self.folder}: {_WHY[reason]}, and nothing is left to delete")
-            self._remove(name, reason)
         self._expire()
 
     def _over(self, more: int) -> Reason | None:
@@ -196,22 +200,21 @@ class Shelf:
         for name in sorted(self._sizes):
             if name >= f"{oldest:%Y%m%dT%H%M%S}":
                 break
-            if self._may_go(name):
-                self._remove(name, "age")
+            self._remove(name, "age")
 
-    def _may_go(self, name: str) -> bool:
-        """Whether a file is there, ours and not protected."""
+    def _remove(self, name: str, reason: Reason) -> bool:
+        """Deletes a file that is not protected; whether there is less to keep."""
         try:
             found = os.stat(name, dir_fd=self._handle, follow_symlinks=False)
-        except OSError:
+        except OSError:  # somebody else has deleted it
             self._sizes.pop(name, None)
+            return True
+        is_ours = stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IWUSR
+        if not is_ours or not self.delete(name):
             return False
-        return stat.S_ISREG(found.st_mode) and bool(found.st_mode & stat.S_IWUSR)
-
-    def _remove(self, name: str, reason: Reason) -> None:
-        self.delete(name)
         self.deleted[reason] += 1
         self._gone(name)
+        return True
 
     def _scan(self) -> None:
         with os.scandir(self._handle) as entries:

@@ -229,6 +229,35 @@ def test_what_somebody_else_deleted_is_no_trouble(opened: Open, folder: Path) ->
     assert left(folder) == [OLD.format(4)]
 
 
+def test_a_folder_that_somebody_has_emptied_takes_the_next_file(opened: Open, folder: Path) -> None:
+    shelf = opened(Limits(size=5000))
+    for path in folder.glob("*.jpg"):
+        path.unlink()
+    name = shelf.name(".jpg")
+    shelf.write(name, bytes(1000))
+
+    assert left(folder) == [name]
+    assert shelf.deleted == {}
+
+
+def test_what_cannot_be_deleted_is_not_told_to_be_gone(opened: Open, folder: Path) -> None:
+    gone: list[str] = []
+    shelf = opened(Limits(size=3000), gone=gone.append)
+    folder.chmod(0o555)
+    user = os.geteuid()
+    os.seteuid(user or 65534)  # root may delete everywhere
+    try:
+        with pytest.raises(SinkError, match="nothing is left to delete"):
+            shelf.make_room()
+        assert (gone, shelf.size, shelf.delete(OLD.format(0))) == ([], 5000, False)
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o755)
+    shelf.make_room()
+
+    assert gone == [OLD.format(0), OLD.format(1)]
+
+
 def test_two_cannot_record_into_one_folder(opened: Open) -> None:
     shelf = opened()
     with pytest.raises(SinkError, match="another edge-detect holds it"):
