@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from edge_detect import durable
+from edge_detect import clock, durable
 from edge_detect.errors import SinkError
 
 log = logging.getLogger(__name__)
@@ -52,19 +52,26 @@ class Shelf:
         deleted: Files that had to go, by reason.
     """
 
-    def __init__(self, folder: Path, limits: Limits, gone: Callable[[str], None] = lambda name: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits,
+        gone: Callable[[str], None] = lambda name: None,
+        synced: Callable[[], bool] = clock.is_synced,
+    ) -> None:
         """Opens the folder, made where it was missing; drafts of a run that died are deleted.
 
         Args:
             folder: Of the recordings.
             limits: What they may take.
             gone: Told the name of each file that had to go.
+            synced: Whether the wall clock can be trusted, although it has jumped.
 
         Raises:
             SinkError: It cannot be made, or another process records into it.
         """
         self.folder, self.written, self.deleted = folder, 0, Counter[Reason]()
-        self._limits, self._gone = limits, gone
+        self._limits, self._gone, self._is_synced = limits, gone, synced
         self._sizes: dict[str, int] = {}
         self._number = 0
         self._clock = time.time() - time.monotonic()
@@ -192,9 +199,9 @@ class Shelf:
         return "size" if self._limits.size and self.size + more > self._limits.size else None
 
     def _expire(self) -> None:
-        """Deletes what is too old, unless somebody has set the clock by more than a day."""
+        """Deletes what is too old, unless the clock was set by more than a day and cannot be trusted."""
         set_by = abs(time.time() - time.monotonic() - self._clock)
-        if not self._limits.days or set_by > DAY:
+        if not self._limits.days or (set_by > DAY and not self._is_synced()):
             return
         oldest = datetime.fromtimestamp(time.time() - self._limits.days * DAY, UTC)
         for name in sorted(self._sizes):

@@ -135,14 +135,15 @@ def test_what_is_too_old_goes(opened: Open, folder: Path) -> None:
     assert shelf.deleted == {"age": 4}
 
 
-def test_a_clock_that_was_set_deletes_nothing(
-    opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("synced", [False, True])
+def test_a_clock_that_was_set_deletes_nothing_unless_the_network_set_it(
+    opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch, synced: bool
 ) -> None:
-    shelf, real = opened(Limits(days=3650)), time.time
+    shelf, real = opened(Limits(days=3650), synced=lambda: synced), time.time
     monkeypatch.setattr(time, "time", lambda: real() + 30 * 365 * 86_400)
     shelf.make_room()
 
-    assert len(left(folder)) == 5
+    assert len(left(folder)) == (0 if synced else 5)
 
 
 def test_drafts_of_a_run_that_died_go_and_what_is_not_ours_stays(opened: Open, folder: Path) -> None:
