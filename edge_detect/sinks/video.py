@@ -74,8 +74,10 @@ class Video:
         return max(0, due)
 
     def _open(self) -> cv2.VideoWriter:
+        if (name := str(self._path)).encode(errors="replace").decode() != name:
+            raise SinkError(f"{name}: expected a name in UTF-8")  # at others OpenCV would end the process
         code = cv2.VideoWriter.fourcc(*("MJPG" if self._path.suffix.lower() == ".avi" else "mp4v"))
-        writer = cv2.VideoWriter(str(self._path), code, self._fps, self._size)
+        writer = cv2.VideoWriter(name, code, self._fps, self._size)
         if not writer.isOpened():
             raise SinkError(f"{self._path}: cannot write the video: no such folder, or no permission")
         return writer
