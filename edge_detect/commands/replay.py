@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -45,18 +46,19 @@ def main(options: argparse.Namespace) -> int:
     given = {"model.path": options.model, "model.labels": options.labels, "source.uri": options.file}
     flags = {key: value for key, value in given.items() if value}
     settings = layers.read(options.config, flags, strict=True)
-    if not (file := Path(options.file)).is_file():
-        said = "expected a file, got a folder or a pipe" if file.exists() else "no such file"
-        raise InputMissing(f"{file}: {said}")
+    if not os.path.isfile(options.file):
+        there = os.path.exists(options.file)
+        said = "expected a file, got a folder or a pipe" if there else "no such file"
+        raise InputMissing(f"{options.file}: {said}")
     from edge_detect.events import to_json
 
     with ExitStack() as stack:
         if options.file.lower().endswith(RECORDED):
-            scenes = of_lines(file, settings)
+            told = of_lines(Path(options.file), settings)
         else:
-            scenes = of_clip(settings, stack)
+            told = of_clip(settings, stack)
         report = Report()
-        for events in scenes:
+        for events in told:
             for event in events:
                 print(json.dumps(to_json(event), separators=(",", ":")))
             report.add(events)
@@ -153,11 +155,15 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises:
         ConfigError: One is not what `run --json` writes.
+        InputMissing: They cannot be read.
     """
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield _record(line, f"{path}:{number}")
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _record(line, f"{path}:{number}")
+    except OSError as error:
+        raise InputMissing(f"{path}: cannot read: {error.strerror}") from error
 
 
 def _record(line: str, where: str) -> dict[str, Any]:

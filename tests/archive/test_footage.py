@@ -61,6 +61,25 @@ def test_files_are_known_as_they_are(tree: Path) -> None:
     assert (file.path, file.size, file.changed) == (str(tree / "b.mp4"), stat.st_size, stat.st_mtime_ns)
 
 
+def test_a_folder_that_cannot_be_read_is_told(tree: Path) -> None:
+    tree.chmod(0o755)
+    (tree / "a/photos").chmod(0)
+    user = os.geteuid()
+    os.seteuid(user or 65534)  # root may read everything
+    try:
+        recordings, missing = find(["a"])
+        alone = find(["a/photos"])
+    finally:
+        os.seteuid(user)
+        (tree / "a/photos").chmod(0o755)
+
+    assert list(names(recordings)) == ["a/door.mp4", "a/yard.MKV"]
+    assert alone[0] == []
+    assert [str(error) for error in missing + alone[1]] == 2 * [
+        "a/photos: cannot read the folder: Permission denied"
+    ]
+
+
 def test_places_without_footage_are_told_one_by_one(tree: Path) -> None:
     (tree / "empty").mkdir()
 

@@ -156,6 +156,13 @@ def test_values_that_nothing_recorded_has_are_told(
     assert "seen.jsonl:3: expected a line of run --json" in capsys.readouterr().err
 
 
+def test_a_file_that_cannot_be_read_is_told(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk / "seen.jsonl").symlink_to("/proc/self/mem")
+
+    assert main(["replay", "seen.jsonl"]) == 66
+    assert capsys.readouterr().err == "edge-detect: error: seen.jsonl: cannot read: Input/output error\n"
+
+
 def test_a_folder_is_no_recording(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", "."]) == 66
     assert capsys.readouterr().err == "edge-detect: error: .: expected a file, got a folder or a pipe\n"
