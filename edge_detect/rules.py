@@ -81,8 +81,7 @@ class Rules:
         """
         limits = check(settings, places, self._labels)
         self._settings, self._places, self._limits = settings, tuple(places), limits
-        for visit in self._visits.values():
-            visit.forget_others(places)
+        self._is_changed = True
 
     def judge(
         self, tracks: Iterable[Track], size: tuple[int, int], moment: Moment, *, looked: bool = True
@@ -97,6 +96,10 @@ class Rules:
         """
         told: list[Event] = []
         known: set[int] = set()
+        if self._is_changed:
+            self._is_changed = False
+            for visit in self._visits.values():
+                visit.forget_others(self._places)
         for track in tracks:
             known.add(track.id)
             if track.id not in self._visits:

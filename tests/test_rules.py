@@ -232,6 +232,15 @@ def test_a_zone_that_becomes_a_line_is_left() -> None:
     assert words(street.walk([80.0]))[0] == "end entered right"
 
 
+def test_zones_that_are_put_back_before_the_next_look_were_never_left() -> None:
+    street = Street(config.Events(), RIGHT)
+    street.walk([80.0] * 10)
+    street.rules.change(config.Events(), [])
+    street.rules.change(config.Events(), [RIGHT])
+
+    assert "end entered right" not in words(street.walk([80.0] * 10))
+
+
 def test_a_line_that_comes_back_was_not_crossed_before() -> None:
     street = Street(ALL, MIDDLE)
     street.walk([30.0] * 10)
