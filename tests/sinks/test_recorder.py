@@ -190,6 +190,15 @@ def test_a_long_event_has_a_clip_of_its_begin(desk: Callable[..., Desk]) -> None
     assert rows["b"].clip != rows["a"].clip
 
 
+def test_a_clip_that_is_shorter_than_what_is_wanted_before_shows_its_event(desk: Callable[..., Desk]) -> None:
+    one = desk(replace(FAST, before=4.0, longest=2.0))
+    one.play(8, (5.0, event()), (5.5, event(type="end")))
+    row = one.end()["a"]
+
+    assert row.clip_at == pytest.approx(1.0, abs=0.11)
+    assert frames(one.folder / row.clip)[10][1] == pytest.approx(100, abs=6)
+
+
 def test_what_is_going_on_at_the_end_is_kept(desk: Callable[..., Desk]) -> None:
     one = desk()
     one.play(3, (2.0, event()))
