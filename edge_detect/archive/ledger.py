@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,7 +125,8 @@ class Ledger:
         needed = {self._place(shard).name for shard in shards}
         for path in self._shards.iterdir():
             if path.name not in needed:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # what is left does no harm
+                    path.unlink()
 
     def _place(self, shard: Shard) -> Path:
         return self._shards / f"{shard.key(self._word)}.jsonl"
