@@ -17,6 +17,7 @@ from edge_detect import pixels
 from edge_detect.errors import InputMissing, SourceError
 from edge_detect.frame import Frame
 from edge_detect.settings import check_range
+from edge_detect.uri import is_text
 
 
 @dataclass
@@ -99,7 +100,7 @@ def opened(path: str) -> Iterator[Any]:
         raise SourceError(f"{path}: the file is empty")
     # FFmpeg takes what stands before a colon for a protocol, unless the path begins with a slash
     whole = os.path.abspath(path)
-    if whole.encode(errors="replace").decode() != whole:  # at which OpenCV would end the process
+    if not is_text(whole):
         raise SourceError(f"{path}: expected a name in UTF-8; rename the file")
     capture = cv2.VideoCapture(whole, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     try:
