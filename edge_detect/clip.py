@@ -31,10 +31,6 @@ class Clip:
 
     Nothing of it is on a disk before it is whole: the card is written once, and front to back,
     although the index of the file, which is known last, comes first in it.
-
-    Attributes:
-        seconds: From the first picture to the last.
-        pictures: How many it has.
     """
 
     def __init__(self) -> None:
@@ -45,7 +41,6 @@ class Clip:
         """
         if "libx264" not in av.codecs_available:
             raise DependencyError("clips need x264, which this PyAV lacks: pip install 'edge_detect[record]'")
-        self.seconds, self.pictures = 0.0, 0
         self._file = os.memfd_create("clip")
         self._output = av.open(
             f"/proc/self/fd/{self._file}", "w", format="mp4", options={"movflags": "faststart"}
@@ -53,11 +48,6 @@ class Clip:
         self._stream: VideoStream | None = None
         self._first = 0.0
         self._ticks = -1
-
-    @property
-    def size(self) -> int:
-        """Bytes in memory so far."""
-        return os.fstat(self._file).st_size
 
     def add(self, jpeg: bytes, time: float) -> None:
         """Adds a picture taken at `time`; one that cannot be read or encoded is left out."""
@@ -78,8 +68,6 @@ class Clip:
         frame.pts = self._ticks = max(self._ticks + 1, round((time - self._first) * TICKS))
         with contextlib.suppress(av.error.FFmpegError):
             self._output.mux(self._stream.encode(frame))
-            self.pictures += 1
-        self.seconds = self._ticks / TICKS
 
     def _begin(self, image: Image) -> VideoStream:
         height, width = image.shape[:2]

@@ -83,7 +83,9 @@ class Filming:
             if not self.shoot() and self._film:  # a clip that was over before, and we were behind
                 self.cut()
         if self._film is None:
-            first = self._ring.since(now - self._settings.before)
+            # a short clip has its event in it all the same
+            before = min(self._settings.before, self._settings.longest / 2)
+            first = self._ring.since(now - before)
             begun = next((picture.time for picture in self._ring.take(first, 1)), now)
             self._film = _Film(self._make(), first, begun)
         self._film.events[id] = now

@@ -57,6 +57,10 @@ class Clocks:
     synced: Callable[[], bool] = clock.is_synced
 
 
+FOOTAGE = Clocks(live=False, wall=lambda: 0.0)
+"""When it was recorded nobody knows: the times of its events count from 1970."""
+
+
 class Following:
     """The gate, the tracker and the rules of one run."""
 

@@ -6,10 +6,11 @@ else; now and then, and at the end, the whole is written anew.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class Journal:
         self._failed = False
         self._read()
 
-    def note(self, events: Iterable[Event], counts: Mapping[tuple[str, str, str], int]) -> None:
+    def note(self, events: Sequence[Event], counts: Mapping[tuple[str, str, str], int]) -> None:
         """Keeps what has happened; to be called before anybody is told."""
         lines: list[dict[str, Any]] = [{"event": to_json(event)} for event in events]
         for event in events:
@@ -74,10 +75,11 @@ class Journal:
 
     def _add(self, data: bytes) -> None:
         try:
-            if self._file < 0 or self._size > LARGEST:
-                self._begin()  # with the new in it
+            if self._file < 0 or self._failed or self._size > LARGEST:
+                self._begin()  # with the new in it, and with what could not be written before
+            elif os.write(self._file, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             else:
-                os.write(self._file, data)
                 self._size += len(data)
             self._failed = False
         except OSError as error:

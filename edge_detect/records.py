@@ -36,7 +36,7 @@ class Records:
 
     @property
     def last(self) -> int:
-        """Another number after every change; asks no disk."""
+        """Another number when an event is new or has changed; asks no disk."""
         return self.store.last
 
     def snapshot(self, id: str, *, drawn: bool = False, small: bool = False) -> bytes | None:

@@ -81,6 +81,7 @@ class Rules:
         """
         limits = check(settings, places, self._labels)
         self._settings, self._places, self._limits = settings, tuple(places), limits
+        self._is_changed = True
 
     def judge(
         self, tracks: Iterable[Track], size: tuple[int, int], moment: Moment, *, looked: bool = True
@@ -95,6 +96,10 @@ class Rules:
         """
         told: list[Event] = []
         known: set[int] = set()
+        if self._is_changed:
+            self._is_changed = False
+            for visit in self._visits.values():
+                visit.forget_others(self._places)
         for track in tracks:
             known.add(track.id)
             if track.id not in self._visits:
@@ -162,8 +167,6 @@ class Rules:
         if not track.predicted:
             for place in self._places:
                 visit.move(place, moment.now)
-        for name in set(visit.inside) - {place.name for place in self._places}:
-            del visit.inside[name]
 
     def _tell(self, visit: Visit, moment: Moment, *, looked: bool) -> Iterator[Event]:
         """What is to be told of a thing that is there for sure."""

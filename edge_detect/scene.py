@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from edge_detect import detections
 from edge_detect.detections import Detections
 from edge_detect.events import Event
 from edge_detect.frame import Frame
@@ -30,3 +34,12 @@ class Scene:
     tracks: tuple[Track, ...] = ()
     numbers: tuple[int, ...] = ()
     looked: bool = True
+
+
+def noted(
+    name: str, number: int, time: float, size: tuple[int, int], boxes: Any, scores: Any, classes: Any
+) -> Scene:
+    """What was noted of a frame, and of what was found in it; of its picture only the size is there."""
+    width, height = size
+    nothing = np.broadcast_to(np.uint8(0), (height, width, 3))
+    return Scene(Frame(nothing, time, number, name), detections.make(boxes, scores, classes))

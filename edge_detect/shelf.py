@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from edge_detect import durable
+from edge_detect import clock, durable
 from edge_detect.errors import SinkError
 
 log = logging.getLogger(__name__)
@@ -52,19 +52,26 @@ class Shelf:
         deleted: Files that had to go, by reason.
     """
 
-    def __init__(self, folder: Path, limits: Limits, gone: Callable[[str], None] = lambda name: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits,
+        gone: Callable[[str], None] = lambda name: None,
+        synced: Callable[[], bool] = clock.is_synced,
+    ) -> None:
         """Opens the folder, made where it was missing; drafts of a run that died are deleted.
 
         Args:
             folder: Of the recordings.
             limits: What they may take.
             gone: Told the name of each file that had to go.
+            synced: Whether the wall clock can be trusted, although it has jumped.
 
         Raises:
             SinkError: It cannot be made, or another process records into it.
         """
         self.folder, self.written, self.deleted = folder, 0, Counter[Reason]()
-        self._limits, self._gone = limits, gone
+        self._limits, self._gone, self._is_synced = limits, gone, synced
         self._sizes: dict[str, int] = {}
         self._number = 0
         self._clock = time.time() - time.monotonic()
@@ -156,12 +163,18 @@ class Shelf:
             finally:
                 os.close(handle)
 
-    def delete(self, name: str) -> None:
-        """Deletes a file of ours; one that is gone stays gone."""
-        if _NAME.fullmatch(name):
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=self._handle)
-            self._sizes.pop(name, None)
+    def delete(self, name: str) -> bool:
+        """Deletes a file of ours; whether it is gone then."""
+        if not _NAME.fullmatch(name):
+            return False
+        try:
+            os.unlink(name, dir_fd=self._handle)
+        except FileNotFoundError:
+            pass
+        except OSError:  # a disk that is read-only now
+            return False
+        self._sizes.pop(name, None)
+        return True
 
     def make_room(self, more: int = 0) -> None:
         """Deletes the oldest files that are not protected until the limits hold.
@@ -174,10 +187,8 @@ class Shelf:
         """
         oldest = iter(sorted(self._sizes))
         while reason := self._over(more):
-            name = next((name for name in oldest if self._may_go(name)), None)
-            if name is None:
+            if not any(self._remove(name, reason) for name in oldest):
                 raise SinkError(f"{self.folder}: {_WHY[reason]}, and nothing is left to delete")
-            self._remove(name, reason)
         self._expire()
 
     def _over(self, more: int) -> Reason | None:
@@ -188,30 +199,29 @@ class Shelf:
         return "size" if self._limits.size and self.size + more > self._limits.size else None
 
     def _expire(self) -> None:
-        """Deletes what is too old, unless somebody has set the clock by more than a day."""
+        """Deletes what is too old, unless the clock was set by more than a day and cannot be trusted."""
         set_by = abs(time.time() - time.monotonic() - self._clock)
-        if not self._limits.days or set_by > DAY:
+        if not self._limits.days or (set_by > DAY and not self._is_synced()):
             return
         oldest = datetime.fromtimestamp(time.time() - self._limits.days * DAY, UTC)
         for name in sorted(self._sizes):
             if name >= f"{oldest:%Y%m%dT%H%M%S}":
                 break
-            if self._may_go(name):
-                self._remove(name, "age")
+            self._remove(name, "age")
 
-    def _may_go(self, name: str) -> bool:
-        """Whether a file is there, ours and not protected."""
+    def _remove(self, name: str, reason: Reason) -> bool:
+        """Deletes a file that is not protected; whether there is less to keep."""
         try:
             found = os.stat(name, dir_fd=self._handle, follow_symlinks=False)
-        except OSError:
+        except OSError:  # somebody else has deleted it
             self._sizes.pop(name, None)
+            return True
+        is_ours = stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IWUSR
+        if not is_ours or not self.delete(name):
             return False
-        return stat.S_ISREG(found.st_mode) and bool(found.st_mode & stat.S_IWUSR)
-
-    def _remove(self, name: str, reason: Reason) -> None:
-        self.delete(name)
         self.deleted[reason] += 1
         self._gone(name)
+        return True
 
     def _scan(self) -> None:
         with os.scandir(self._handle) as entries:

@@ -44,6 +44,11 @@ def settings(query: str) -> dict[str, str]:
     return dict(parse_qsl(query, keep_blank_values=True))
 
 
+def is_text(name: str) -> bool:
+    """Whether a name is UTF-8, which not all bytes are: at others OpenCV would end the process."""
+    return name.encode(errors="replace").decode() == name
+
+
 def public(text: str) -> str:
     """`text` with passwords, tokens and keys replaced by `***`."""
     return _SECRET_QUERY.sub(r"\1***", _CREDENTIALS.sub(r"\1:***@", text))

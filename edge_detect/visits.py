@@ -102,6 +102,12 @@ class Visit:
         if state.doubts >= place.inertia:
             state.is_inside, state.doubts = not state.is_inside, 0
 
+    def forget_others(self, places: Sequence[Zone]) -> None:
+        """Drops what is known of zones and lines that are not among these."""
+        for known, kind in ((self.inside, "zone"), (self._anchors, "line")):
+            for name in known.keys() - {place.name for place in places if place.kind == kind}:
+                del known[name]
+
     def _cross(self, place: Zone, point: zones.Point) -> None:
         """Notes a crossing as soon as enough looks in a row lie behind the line."""
         before = self._anchors.setdefault(place.name, point)

@@ -20,10 +20,11 @@ def anchor(box: tuple[float, ...], size: tuple[int, int], where: str) -> Point:
     Args:
         box: x1 y1 x2 y2.
         size: (width, height).
-        where: `foot`, where it stands on the ground, or `centre`.
+        where: `foot`, where it stands on the ground, or `centre`. The foot of what the picture
+            cuts off is in its lowest row, and so in a zone that reaches to the edge.
     """
     x1, y1, x2, y2 = box
-    y = min(y2, size[1]) if where == "foot" else (y1 + y2) / 2
+    y = min(y2, size[1] - 0.5) if where == "foot" else (y1 + y2) / 2
     return (x1 + x2) / 2 / size[0], y / size[1]
 
 

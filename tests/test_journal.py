@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,26 @@ def test_the_file_stays_small(tmp_path: Path) -> None:
 
     assert [json.loads(line) for line in (tmp_path / "j").read_text().splitlines()] == [
         {"counts": [["gate", "person", "in", 3]]}
+    ]
+
+
+@pytest.mark.parametrize("room", [0, 100])
+def test_what_a_full_disk_did_not_take_is_there_when_it_has_room(
+    tmp_path: Path, room: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.note([START], COUNTS)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "j").stat().st_size + room, limits[1]))
+    try:
+        journal.note([replace(START, id="two"), replace(START, type="end")], COUNTS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    journal.note([replace(START, id="three")], COUNTS)
+
+    assert list(Journal(tmp_path / "j").open) == ["two", "three"]
+    assert [record.getMessage()[:37] for record in caplog.records] == [
+        "open events are not kept for a crash:"
     ]
 
 

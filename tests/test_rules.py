@@ -129,6 +129,13 @@ def test_a_step_over_the_edge_and_back_is_no_visit_of_a_zone() -> None:
     assert words(told) == ["start appeared"]
 
 
+def test_who_is_cut_off_by_the_lower_edge_is_in_a_zone_that_reaches_it() -> None:
+    street = Street(config.Events(), RIGHT)
+    told = [one for _ in range(20) for one in street.see([70, 40, 80, 100])]
+
+    assert words(told) == ["start appeared", "start entered right"]
+
+
 def test_what_has_stayed_is_told_once() -> None:
     told = Street(ALL, replace(RIGHT, stay=1.0)).walk([80.0] * 50)
 
@@ -215,6 +222,34 @@ def test_a_zone_that_is_taken_away_is_left() -> None:
 
     assert words(street.walk([80.0]))[0] == "end entered right"
     assert street.rules.inside == {}
+
+
+def test_a_zone_that_becomes_a_line_is_left() -> None:
+    street = Street(config.Events(), RIGHT)
+    street.walk([80.0] * 10)
+    street.rules.change(config.Events(), [replace(RIGHT, kind="line")])
+
+    assert words(street.walk([80.0]))[0] == "end entered right"
+
+
+def test_zones_that_are_put_back_before_the_next_look_were_never_left() -> None:
+    street = Street(config.Events(), RIGHT)
+    street.walk([80.0] * 10)
+    street.rules.change(config.Events(), [])
+    street.rules.change(config.Events(), [RIGHT])
+
+    assert "end entered right" not in words(street.walk([80.0] * 10))
+
+
+def test_a_line_that_comes_back_was_not_crossed_before() -> None:
+    street = Street(ALL, MIDDLE)
+    street.walk([30.0] * 10)
+    street.rules.change(ALL, [])
+    street.walk(range(31, 71))
+    street.rules.change(ALL, [MIDDLE])
+
+    assert words(street.walk([70.0] * 10)) == []
+    assert words(street.walk(range(69, 30, -1))) == ["start crossed middle", "end crossed middle"]
 
 
 def test_who_is_here_is_counted() -> None:

@@ -135,14 +135,15 @@ def test_what_is_too_old_goes(opened: Open, folder: Path) -> None:
     assert shelf.deleted == {"age": 4}
 
 
-def test_a_clock_that_was_set_deletes_nothing(
-    opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("synced", [False, True])
+def test_a_clock_that_was_set_deletes_nothing_unless_the_network_set_it(
+    opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch, synced: bool
 ) -> None:
-    shelf, real = opened(Limits(days=3650)), time.time
+    shelf, real = opened(Limits(days=3650), synced=lambda: synced), time.time
     monkeypatch.setattr(time, "time", lambda: real() + 30 * 365 * 86_400)
     shelf.make_room()
 
-    assert len(left(folder)) == 5
+    assert len(left(folder)) == (0 if synced else 5)
 
 
 def test_drafts_of_a_run_that_died_go_and_what_is_not_ours_stays(opened: Open, folder: Path) -> None:
@@ -227,6 +228,35 @@ def test_what_somebody_else_deleted_is_no_trouble(opened: Open, folder: Path) ->
     shelf.protect(OLD.format(0), True)
 
     assert left(folder) == [OLD.format(4)]
+
+
+def test_a_folder_that_somebody_has_emptied_takes_the_next_file(opened: Open, folder: Path) -> None:
+    shelf = opened(Limits(size=5000))
+    for path in folder.glob("*.jpg"):
+        path.unlink()
+    name = shelf.name(".jpg")
+    shelf.write(name, bytes(1000))
+
+    assert left(folder) == [name]
+    assert shelf.deleted == {}
+
+
+def test_what_cannot_be_deleted_is_not_told_to_be_gone(opened: Open, folder: Path) -> None:
+    gone: list[str] = []
+    shelf = opened(Limits(size=3000), gone=gone.append)
+    folder.chmod(0o555)
+    user = os.geteuid()
+    os.seteuid(user or 65534)  # root may delete everywhere
+    try:
+        with pytest.raises(SinkError, match="nothing is left to delete"):
+            shelf.make_room()
+        assert (gone, shelf.size, shelf.delete(OLD.format(0))) == ([], 5000, False)
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o755)
+    shelf.make_room()
+
+    assert gone == [OLD.format(0), OLD.format(1)]
 
 
 def test_two_cannot_record_into_one_folder(opened: Open) -> None:

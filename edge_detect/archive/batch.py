@@ -135,6 +135,8 @@ class Batch:
                 progress.clear()  # there may be something to log
             for future in done:
                 shard = hands.pop(future)
+                if alone and shard is alone[0]:
+                    alone.popleft()
                 error = _error(future)
                 if error is None:
                     todo += self._take(shard, future.result())
@@ -147,10 +149,12 @@ class Batch:
     def _give(
         self, crew: Crew, todo: deque[Shard], alone: deque[Shard], hands: dict[Future[Result], Shard]
     ) -> None:
-        """Hands out as many shards as the crew can hold, and two more; a suspect only while no other is."""
+        """Hands out as many shards as the crew can hold, and two more; a suspect only while no other is.
+
+        The suspect that is in hand stays the first of `alone` meanwhile.
+        """
         if alone and not hands:
             hands[crew.submit(alone[0])] = alone[0]
-            alone.popleft()
         while todo and not alone and len(hands) < crew.count + 2:
             if not self._jobs[todo[0].recording].problems:  # else it was given up meanwhile
                 hands[crew.submit(todo[0])] = todo[0]

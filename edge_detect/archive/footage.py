@@ -49,7 +49,7 @@ class Recording:
 
 
 def find(places: Iterable[str], leave: str = "") -> tuple[list[Recording], list[InputMissing]]:
-    """All recordings in the order of their names, each once, and the places where nothing is.
+    """All recordings in the order of their names, each once, and the places and names where nothing is.
 
     Args:
         places: Files, folders and globs. In a folder known endings count, a file may have any.
@@ -59,11 +59,16 @@ def find(places: Iterable[str], leave: str = "") -> tuple[list[Recording], list[
     missing: list[InputMissing] = []
     for place in places:
         names = [place] if os.path.exists(place) else sorted(glob.glob(place, recursive=True))
-        files = [file for name in names for file in _files(name, os.path.abspath(leave) if leave else "")]
-        if not files:
+        known = len(missing)
+        away = os.path.abspath(leave) if leave else ""
+        files = [file for name in names for file in _files(name, away, missing)]
+        if not files and len(missing) == known:
             missing.append(InputMissing(f"{place}: {_why(place)}"))
         for name in files:
-            found.setdefault(os.path.abspath(name), name)
+            if os.path.isfile(name):
+                found.setdefault(os.path.abspath(name), name)
+            else:
+                missing.append(InputMissing(f"{name}: not a file, or a link to none"))
     return _recordings(found), missing
 
 
@@ -72,13 +77,20 @@ def _why(place: str) -> str:
     return "no video or picture there" if there else "no such file or folder"
 
 
-def _files(name: str, leave: str) -> Iterator[str]:
-    """A file, or those in a folder that end like a video or a picture; hidden ones are left out."""
+def _files(name: str, leave: str, missing: list[InputMissing]) -> Iterator[str]:
+    """A file, or those in a folder that end like a video or a picture; hidden ones are left out.
+
+    Folders that cannot be read are added to `missing`.
+    """
+
+    def tell(error: OSError) -> None:
+        missing.append(InputMissing(f"{error.filename}: cannot read the folder: {error.strerror}"))
+
     if not os.path.isdir(name):
         if os.path.isfile(name):
             yield name
         return
-    for folder, below, files in os.walk(name):
+    for folder, below, files in os.walk(name, onerror=tell):
         below[:] = sorted(
             one for one in below if one[0] != "." and os.path.abspath(os.path.join(folder, one)) != leave
         )
@@ -93,7 +105,7 @@ def _recordings(found: dict[str, str]) -> list[Recording]:
     videos: list[Recording] = []
     albums: dict[str, list[File]] = {}
     for path, name in sorted(found.items(), key=lambda item: item[1]):
-        stat = os.stat(path)
+        stat = os.stat(name)
         file = File(name, path, stat.st_size, stat.st_mtime_ns)
         if name.lower().endswith(PICTURE_ENDINGS):
             albums.setdefault(f"{os.path.dirname(name) or '.'}/", []).append(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +58,7 @@ class Ledger:
             kept = json.loads(self._manifest.read_bytes())
             if kept["v"] != FORM:
                 raise KeyError
-            return dict(kept)
+            return {name: dict(kept[name]) for name in ("settings", "videos")}
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -103,25 +104,29 @@ class Ledger:
         head = json.dumps(result.account.to_json()).encode()
         durable.write(self._place(shard), head + b"\n" + result.lines)
 
-    def lines(self, shard: Shard) -> Iterator[bytes]:
-        """What was found in a shard that is done.
+    def notes(self, shard: Shard) -> Iterator[dict[str, Any]]:
+        """What was found in a shard that is done, a `work.note` for each frame.
 
         Raises:
             SinkError: It cannot be read any more.
         """
+        place = self._place(shard)
         try:
-            with self._place(shard).open("rb") as file:
+            with place.open("rb") as file:
                 file.readline()
-                yield from file
+                yield from map(json.loads, file)
         except OSError as error:
-            raise SinkError(f"{self._place(shard)}: cannot read: {error.strerror}") from error
+            raise SinkError(f"{place}: cannot read: {error.strerror}") from error
+        except ValueError as error:
+            raise SinkError(f"{place}: damaged; delete it, and the same command looks again") from error
 
     def tidy(self, shards: list[Shard]) -> None:
         """Deletes the files of all other shards, of settings and footage that are no more."""
         needed = {self._place(shard).name for shard in shards}
         for path in self._shards.iterdir():
             if path.name not in needed:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # what is left does no harm
+                    path.unlink()
 
     def _place(self, shard: Shard) -> Path:
         return self._shards / f"{shard.key(self._word)}.jsonl"

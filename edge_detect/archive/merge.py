@@ -6,27 +6,23 @@ otherwise nobody has to look again.
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
-
-from edge_detect import detections
+from edge_detect import config
 from edge_detect.archive.footage import Recording
 from edge_detect.archive.ledger import Ledger
 from edge_detect.archive.shards import Account, Shard
 from edge_detect.config import Config
 from edge_detect.controls import Choice, Controls
 from edge_detect.events import Event
-from edge_detect.following import Clocks, Following
-from edge_detect.frame import Frame
+from edge_detect.following import FOOTAGE, Following
 from edge_detect.labels import Labels
 from edge_detect.rules import Origin
-from edge_detect.scene import Scene
+from edge_detect.scene import Scene, noted
 
 Judged: TypeAlias = tuple[Scene, tuple[Event, ...]]
 """A frame, and the events that are told with it."""
@@ -41,17 +37,10 @@ def scenes(ledger: Ledger, parts: list[tuple[Shard, Account]]) -> Iterator[Scene
     """
     before = 0
     for shard, account in parts:
-        for line in ledger.lines(shard):
-            yield scene(json.loads(line), before if shard.video else 0)
+        for note in ledger.notes(shard):
+            note["number"] += before if shard.video else 0
+            yield noted(**note)
         before += account.frames
-
-
-def scene(note: dict[str, Any], before: int) -> Scene:
-    """The scene of a `work.note`; `before` frames of the recording are in earlier shards."""
-    wide, high = note["size"]
-    nothing = np.broadcast_to(np.uint8(0), (high, wide, 3))
-    frame = Frame(nothing, note["time"], note["number"] + before, note["name"])
-    return Scene(frame, detections.make(note["boxes"], note["scores"], note["classes"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +81,7 @@ class Judge:
             yield last[0], last[1] + following.close()
 
     def _following(self, recording: Recording) -> Following:
-        settings = replace(self.settings, motion=replace(self.settings.motion, gate="off"))
+        settings = config.change(self.settings, {"motion.gate": "off"})
         origin = Origin(recording.name, socket.gethostname(), self.model, self.sha256[:12])
-        # when it was recorded nobody knows: the times of events count from 1970, as in a replay
-        clocks = Clocks(live=False, wall=lambda: 0.0, synced=lambda: False)
         token = sha256(recording.name.encode()).hexdigest()[:12]
-        return Following(settings, self.labels.names, origin, clocks, token=token)
+        return Following(settings, self.labels.names, origin, FOOTAGE, token=token)

@@ -142,7 +142,7 @@ def to_csv(tallies: Iterable[Tally]) -> bytes:
     writer.writerow(COLUMNS)
     for tally in tallies:
         writer.writerows(tally.rows())
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")  # names of files may be any bytes
 
 
 def to_text(tallies: Sequence[Tally], most: int = 60) -> str:

@@ -111,7 +111,7 @@ def _check(work: Work, shard: Shard) -> None:
 
 
 def note(frame: Frame, found: Detections) -> str:
-    """All that is known of a frame, every figure to the last bit; `merge.scene` reads it.
+    """All that is known of a frame, every figure to the last bit; `scene.noted` reads it.
 
     Its number counts from the beginning of the shard, or of the folder of pictures.
     """

@@ -25,7 +25,7 @@ from edge_detect.errors import ConfigError, InputMissing
 from edge_detect.settings import split
 
 if TYPE_CHECKING:
-    from edge_detect.config import Config
+    from edge_detect.layers import Settings
     from edge_detect.model import Model
 
 log = logging.getLogger(__name__)
@@ -83,14 +83,14 @@ def main(options: argparse.Namespace) -> int:
     from edge_detect.model import open_model
 
     model = open_model(*arguments.model_files(chosen.path, chosen.labels), 1)
-    code = _work(options, settings.config, model, recordings)
+    code = _work(options, settings, model, recordings)
     return code or (InputMissing.exit_code if missing else 0)
 
 
-def _work(options: argparse.Namespace, chosen: Config, model: Model, recordings: list[Any]) -> int:
+def _work(options: argparse.Namespace, settings: Settings, model: Model, recordings: list[Any]) -> int:
     from contextlib import closing
 
-    from edge_detect import durable, signals, zones
+    from edge_detect import durable, rules, signals, zones
     from edge_detect.archive import summary
     from edge_detect.archive.batch import Batch
     from edge_detect.archive.crews import hire
@@ -100,12 +100,16 @@ def _work(options: argparse.Namespace, chosen: Config, model: Model, recordings:
     from edge_detect.archive.work import Work
     from edge_detect.controls import Choice, Controls
 
-    Controls(Choice(chosen.detect.confidence, chosen.detect.classes), model.labels)  # refuses what cannot be
-    zones.check(chosen.zones, model.labels.names)
+    chosen, labels = settings.config, model.labels
+    with settings.blame("detect.classes"):  # what cannot be is refused now, not when all was looked at
+        Controls(Choice(chosen.detect.confidence, chosen.detect.classes), labels)
+    with settings.blame("zones"):
+        zones.check(chosen.zones, labels.names)
+    rules.check(chosen.events, chosen.zones, labels.names)
     file, follows = model.file, chosen.tracker.enabled and not options.every
     least = min(chosen.detect.confidence, chosen.tracker.low) if follows else chosen.detect.confidence
     work = Work(__version__, str(file.path.resolve()), file.sha256, least, chosen.model.fit, options.every)
-    judge = Judge(chosen, model.labels, file.path.name, file.sha256, follows)
+    judge = Judge(chosen, labels, file.path.name, file.sha256, follows)
     folder = Path(options.output)
     durable.make_folder(folder)
     with durable.locked(folder / ".lock"), signals.answered() as asked:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from edge_detect import layers
+from edge_detect import config, layers
 from edge_detect.commands import arguments
-from edge_detect.config import Config
 from edge_detect.errors import ConfigError, InputMissing
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edge_detect.scene import Scene
 
 RECORDED = (".jsonl", ".ndjson", ".json")
+FAR, LATE = 1e6, 1e11  # pixels, and seconds from 1970, that nothing recorded reaches
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,18 +46,19 @@ def main(options: argparse.Namespace) -> int:
     given = {"model.path": options.model, "model.labels": options.labels, "source.uri": options.file}
     flags = {key: value for key, value in given.items() if value}
     settings = layers.read(options.config, flags, strict=True)
-    chosen = settings.config
-    if not Path(options.file).is_file():
-        raise InputMissing(f"{options.file}: no such file")
+    if not os.path.isfile(options.file):
+        there = os.path.exists(options.file)
+        said = "expected a file, got a folder or a pipe" if there else "no such file"
+        raise InputMissing(f"{options.file}: {said}")
     from edge_detect.events import to_json
 
     with ExitStack() as stack:
         if options.file.lower().endswith(RECORDED):
-            scenes = of_lines(Path(options.file), chosen)
+            told = of_lines(Path(options.file), settings)
         else:
-            scenes = of_clip(settings, stack)
+            told = of_clip(settings, stack)
         report = Report()
-        for events in scenes:
+        for events in told:
             for event in events:
                 print(json.dumps(to_json(event), separators=(",", ":")))
             report.add(events)
@@ -95,7 +97,7 @@ def of_clip(settings: layers.Settings, stack: ExitStack) -> Iterator[tuple[Event
     source = open_source(chosen.source.uri)
     files = arguments.model_files(chosen.model.path, chosen.model.labels)
     detect = Detector(model.open_model(*files, chosen.model.threads), fit=chosen.model.fit)
-    following, controls = follow(chosen, detect.model.labels.names)
+    following, controls = follow(settings, detect.model.labels.names)
     detect.confidence = min(chosen.detect.confidence, chosen.tracker.low)
     for frame in stack.enter_context(closing(cast("Any", iter(source)))):
         if frame is not None:
@@ -104,8 +106,9 @@ def of_clip(settings: layers.Settings, stack: ExitStack) -> Iterator[tuple[Event
     yield following.close()
 
 
-def of_lines(path: Path, chosen: Config) -> Iterator[tuple[Event, ...]]:
+def of_lines(path: Path, settings: layers.Settings) -> Iterator[tuple[Event, ...]]:
     """The events of recorded detections."""
+    chosen = config.change(settings.config, {"motion.gate": "off"})
     names: dict[int, str] = {}
     for record in records(path):
         names |= {one["class_id"]: one["label"] for one in record["detections"]}
@@ -113,41 +116,38 @@ def of_lines(path: Path, chosen: Config) -> Iterator[tuple[Event, ...]]:
     wanted = [*chosen.detect.classes, *(name for zone in chosen.zones for name in zone.classes)]
     wanted += [text.partition("=")[0].strip() for text in chosen.events.thresholds]
     labels += dict.fromkeys(name for name in wanted if name not in labels)  # which nobody has seen
-    chosen = replace(chosen, motion=replace(chosen.motion, gate="off"))
-    following, controls = follow(chosen, labels)
+    following, controls = follow(replace(settings, config=chosen), labels)
     for record in records(path):
-        yield scene(record, following, controls).events
+        seen = scene(record)
+        following.wants(seen.frame)
+        found = None if record.get("predicted") else seen.detections
+        yield following.scene(seen.frame, found, controls).events
     yield following.close()
 
 
-def follow(chosen: Config, labels: Any) -> tuple[Following, Controls]:
+def follow(settings: layers.Settings, labels: Sequence[str]) -> tuple[Following, Controls]:
     """Tracker and rules, and the choice of classes."""
-    from edge_detect import uri
+    from edge_detect import uri, zones
     from edge_detect.controls import Choice, Controls
-    from edge_detect.following import Clocks, Following
+    from edge_detect.following import FOOTAGE, Following
     from edge_detect.labels import Labels
     from edge_detect.rules import Origin
 
-    # times are those of the recording, whose clock nobody knows
-    clocks = Clocks(live=False, wall=lambda: 0.0)
-    following = Following(chosen, labels, Origin(uri.public(chosen.source.uri)), clocks)
-    return following, Controls(Choice(chosen.detect.confidence, chosen.detect.classes), Labels(tuple(labels)))
+    chosen = settings.config
+    with settings.blame("zones"):
+        zones.check(chosen.zones, labels)
+    with settings.blame("detect.classes"):
+        controls = Controls(Choice(chosen.detect.confidence, chosen.detect.classes), Labels(tuple(labels)))
+    return Following(chosen, labels, Origin(uri.public(chosen.source.uri)), FOOTAGE), controls
 
 
-def scene(record: dict[str, Any], following: Following, controls: Controls) -> Scene:
-    """What is known at a recorded frame."""
-    import numpy as np
+def scene(record: dict[str, Any]) -> Scene:
+    """A recorded frame, and what was found in it."""
+    from edge_detect.scene import noted
 
-    from edge_detect import detections
-    from edge_detect.frame import Frame
-
-    size = (record["height"], record["width"], 3)
-    nothing = np.broadcast_to(np.uint8(0), size)  # of its picture only the size is known
-    frame = Frame(nothing, float(record["time"]), record["frame"], record["source"])
-    rows = record["detections"]
-    found = detections.make(*([row[key] for row in rows] for key in ("box", "score", "class_id")))
-    following.wants(frame)
-    return following.scene(frame, None if record.get("predicted") else found, controls)
+    columns = ([row[key] for row in record["detections"]] for key in ("box", "score", "class_id"))
+    size = record["width"], record["height"]
+    return noted(record["source"], record["frame"], float(record["time"]), size, *columns)
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:
@@ -155,11 +155,15 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises:
         ConfigError: One is not what `run --json` writes.
+        InputMissing: They cannot be read.
     """
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield _record(line, f"{path}:{number}")
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _record(line, f"{path}:{number}")
+    except OSError as error:
+        raise InputMissing(f"{path}: cannot read: {error.strerror}") from error
 
 
 def _record(line: str, where: str) -> dict[str, Any]:
@@ -167,12 +171,13 @@ def _record(line: str, where: str) -> dict[str, Any]:
         record = json.loads(line)
         if "duration_s" in record:
             raise ConfigError(f"{where}: expected detections (run -c 0.1 --json), got an event")
-        good = all(type(record[key]) is int and record[key] > 0 for key in ("width", "height"))
-        good &= isinstance(record["time"], int | float) and isinstance(record["frame"], int)
+        good = all(type(record[key]) is int and 0 < record[key] <= FAR for key in ("width", "height"))
+        good &= 0 <= record["time"] < LATE and isinstance(record["frame"], int)
         good &= isinstance(record["source"], str)
         for one in record["detections"]:
-            good &= isinstance(one["label"], str) and 0 <= one["class_id"] < 10_000
-            good &= len([float(side) for side in one["box"]]) == 4 and 0 <= one["score"] <= 1
+            good &= isinstance(one["label"], str) and 0 <= one["score"] <= 1
+            good &= type(one["class_id"]) is int and 0 <= one["class_id"] < 10_000
+            good &= len(one["box"]) == 4 and all(abs(side) <= FAR for side in one["box"])  # and no NaN
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise

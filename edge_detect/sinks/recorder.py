@@ -231,9 +231,10 @@ class Recorder:
             self._snapshot(event.id, picture)
             if self._filming:
                 self._filming.begin(event.id, picture.time)
-        elif (shot := self._shots.get(event.id)) and event.score > shot.score:
+        shot = self._shots.get(event.id)
+        if event.type == "update" and shot and event.score > shot.score:
             shot.score, shot.box, shot.better = event.score, event.box, picture
-        if event.type == "end":
+        if event.type == "end":  # its picture shows nobody: who has gone was waited for
             self._keep_best(event.id)
             if self._filming:
                 self._filming.end(event.id, picture.time)

@@ -14,6 +14,7 @@ from edge_detect.errors import SinkError
 from edge_detect.frame import Image
 from edge_detect.scene import Scene
 from edge_detect.sources import Source
+from edge_detect.uri import is_text
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +75,10 @@ class Video:
         return max(0, due)
 
     def _open(self) -> cv2.VideoWriter:
+        if not is_text(name := str(self._path)):
+            raise SinkError(f"{name}: expected a name in UTF-8")
         code = cv2.VideoWriter.fourcc(*("MJPG" if self._path.suffix.lower() == ".avi" else "mp4v"))
-        writer = cv2.VideoWriter(str(self._path), code, self._fps, self._size)
+        writer = cv2.VideoWriter(name, code, self._fps, self._size)
         if not writer.isOpened():
             raise SinkError(f"{self._path}: cannot write the video: no such folder, or no permission")
         return writer

@@ -15,7 +15,7 @@ from edge_detect import pixels
 from edge_detect.errors import SourceError
 from edge_detect.frame import Frame
 from edge_detect.settings import check_range
-from edge_detect.uri import public
+from edge_detect.uri import is_text, public
 
 # RTSP over TCP: lost UDP packets show as grey smears, which the net takes for things
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fflags;nobuffer")
@@ -50,6 +50,8 @@ class Stream:
         pixels.check_turn(self.rotation, self.flip)
         check_range("patience", self.patience, 0.5, 600)
         check_range("freeze", self.freeze, 0, 86400)
+        if not is_text(self.address):
+            raise ValueError("expected an address in UTF-8; write other letters as %C3%A9")
 
     def __iter__(self) -> Iterator[Frame]:
         name, number = public(self.address), 0

@@ -17,6 +17,7 @@ from edge_detect import pixels
 from edge_detect.errors import InputMissing, SourceError
 from edge_detect.frame import Frame
 from edge_detect.settings import check_range
+from edge_detect.uri import is_text
 
 
 @dataclass
@@ -98,7 +99,10 @@ def opened(path: str) -> Iterator[Any]:
     if empty:
         raise SourceError(f"{path}: the file is empty")
     # FFmpeg takes what stands before a colon for a protocol, unless the path begins with a slash
-    capture = cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    whole = os.path.abspath(path)
+    if not is_text(whole):
+        raise SourceError(f"{path}: expected a name in UTF-8; rename the file")
+    capture = cv2.VideoCapture(whole, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     try:
         if not capture.isOpened():
             raise SourceError(f"{path}: not a video that can be read (expected MP4, MKV, AVI, MJPEG ...)")

@@ -134,6 +134,22 @@ def test_what_crashes_every_worker_is_given_up_and_the_innocent_are_not(
     assert [str(row["source"])[-5:] for row in lines(tmp_path / "out")] == ["a.mp4"] * 60 + ["c.mp4"] * 60
 
 
+def test_a_suspect_is_tried_while_nothing_else_is(work: Work, footage: Footage, tmp_path: Path) -> None:
+    class Watched(Hands):
+        def submit(self, shard: Shard) -> Future[Result]:
+            future = super().submit(shard)
+            beside.append([str(other).rpartition("/")[2] for _, other in self._hands])
+            return future
+
+    beside: list[list[str]] = []
+    recordings = footage("a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4", "f.mp4")
+    crew = Watched(work, {"a.mp4: from 0 s": 1})
+
+    assert do(begin(recordings, tmp_path / "out", 9), crew)
+    again = [names for names in beside if "a.mp4: from 0 s" in names]
+    assert again == [["a.mp4: from 0 s"]]
+
+
 def test_a_video_that_cannot_be_cut_is_looked_at_in_one_piece(
     work: Work, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

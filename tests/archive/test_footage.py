@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,25 @@ def test_files_are_known_as_they_are(tree: Path) -> None:
     assert (file.path, file.size, file.changed) == (str(tree / "b.mp4"), stat.st_size, stat.st_mtime_ns)
 
 
+def test_a_folder_that_cannot_be_read_is_told(tree: Path) -> None:
+    tree.chmod(0o755)
+    (tree / "a/photos").chmod(0)
+    user = os.geteuid()
+    os.seteuid(user or 65534)  # root may read everything
+    try:
+        recordings, missing = find(["a"])
+        alone = find(["a/photos"])
+    finally:
+        os.seteuid(user)
+        (tree / "a/photos").chmod(0o755)
+
+    assert list(names(recordings)) == ["a/door.mp4", "a/yard.MKV"]
+    assert alone[0] == []
+    assert [str(error) for error in missing + alone[1]] == 2 * [
+        "a/photos: cannot read the folder: Permission denied"
+    ]
+
+
 def test_places_without_footage_are_told_one_by_one(tree: Path) -> None:
     (tree / "empty").mkdir()
 
@@ -70,4 +90,17 @@ def test_places_without_footage_are_told_one_by_one(tree: Path) -> None:
         "no.mp4: no such file or folder",
         "empty: no video or picture there",
         "*.avi: no video or picture there",
+    ]
+
+
+def test_a_broken_link_and_a_pipe_are_told_and_the_rest_is_found(tree: Path) -> None:
+    (tree / "a/gone.mp4").symlink_to(tree / "nowhere")
+    os.mkfifo(tree / "a/pipe.mkv")
+
+    recordings, missing = find(["a"])
+
+    assert len(recordings) == 4
+    assert sorted(str(error) for error in missing) == [
+        "a/gone.mp4: not a file, or a link to none",
+        "a/pipe.mkv: not a file, or a link to none",
     ]

@@ -11,7 +11,7 @@ from edge_detect.archive.ledger import Ledger
 from edge_detect.archive.piece import Length
 from edge_detect.archive.shards import Account, Shard
 from edge_detect.archive.work import Result
-from edge_detect.errors import ConfigError
+from edge_detect.errors import ConfigError, SinkError
 
 FILE = File("a.mp4", "/x/a.mp4", 100, 5)
 VIDEO = Recording("a.mp4", (FILE,), video=True)
@@ -37,7 +37,7 @@ def test_what_was_stored_is_there_the_next_time(ledger: Ledger, tmp_path: Path) 
 
     for one in (ledger, begun(tmp_path)):
         assert one.account(SHARD) == RESULT.account
-        assert b"".join(one.lines(SHARD)) == RESULT.lines
+        assert list(one.notes(SHARD)) == [{"a": 1}, {"a": 2}]
 
 
 def test_what_is_known_of_videos_is_kept(ledger: Ledger, tmp_path: Path) -> None:
@@ -81,7 +81,9 @@ def test_anew_takes_nothing_of_what_was_done_otherwise(ledger: Ledger, tmp_path:
     assert json.loads((tmp_path / "manifest.json").read_text())["settings"]["confidence"] == 0.5
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"v": 99}', "[]", "1"])
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"v": 99}', "[]", "1", '{"v": 1}', '{"v": 1, "settings": {}, "videos": 3}']
+)
 def test_a_manifest_that_is_none_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
 
@@ -102,12 +104,24 @@ def test_a_damaged_shard_is_not_done(ledger: Ledger, tmp_path: Path, data: bytes
     assert ledger.account(SHARD) is None
 
 
+def test_a_shard_that_is_damaged_behind_its_head_is_told(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.store(SHARD, RESULT)
+    (path,) = (tmp_path / "shards").iterdir()
+    path.write_bytes(path.read_bytes().replace(b'{"a":2}', b"\0\0\0\0\0\0\0"))
+
+    with pytest.raises(SinkError) as caught:
+        list(ledger.notes(SHARD))
+
+    assert str(caught.value) == f"{path}: damaged; delete it, and the same command looks again"
+
+
 def test_what_is_not_needed_any_more_goes(ledger: Ledger, tmp_path: Path) -> None:
     ledger.store(SHARD, RESULT)
     (tmp_path / "shards" / ".old.jsonl.part").touch()
     (tmp_path / "shards" / "old.jsonl").touch()
+    (tmp_path / "shards" / "@eaDir").mkdir()  # of a network disk
 
     ledger.tidy([SHARD])
 
-    assert len(list((tmp_path / "shards").iterdir())) == 1
+    assert len(list((tmp_path / "shards").iterdir())) == 2
     assert ledger.account(SHARD)

@@ -61,6 +61,10 @@ def test_tables() -> None:
     ]
 
 
+def test_a_name_that_is_no_text_is_written_all_the_same() -> None:
+    assert b"caf\\udce9.mp4,cat,5" in to_csv([tally(*[row(0.0, "cat")] * 5, name="caf\udce9.mp4")])
+
+
 def test_a_long_table_is_cut() -> None:
     assert to_text([SEEN] * 40, most=5).splitlines()[-1] == "... and 75 more rows, in summary.csv"
 

@@ -14,11 +14,11 @@ import pytest
 from edge_detect import detections
 from edge_detect.archive import work as working
 from edge_detect.archive.footage import Recording, find
-from edge_detect.archive.merge import scene
 from edge_detect.archive.piece import Length
 from edge_detect.archive.shards import Shard, cut
 from edge_detect.archive.work import Result, Work, look, note
 from edge_detect.frame import Frame
+from edge_detect.scene import noted
 
 Footage = Callable[..., list[Recording]]
 
@@ -62,12 +62,12 @@ def test_notes_keep_every_bit(work: Work, footage: Footage) -> None:
     found = detections.make(values[:, :4] * 2000, values[:, 4], np.arange(50))
     frame = Frame(films.picture(0), 1 / 3, 7, "a.mp4")
 
-    again = scene(json.loads(note(frame, found)), 100)
+    again = noted(**json.loads(note(frame, found)))
 
     assert np.array_equal(again.detections.boxes, found.boxes)
     assert np.array_equal(again.detections.scores, found.scores)
     assert np.array_equal(again.detections.classes, found.classes)
-    assert (again.frame.time, again.frame.number, again.frame.size) == (1 / 3, 107, films.SIZE)
+    assert (again.frame.time, again.frame.number, again.frame.size) == (1 / 3, 7, films.SIZE)
 
 
 def test_pictures_keep_their_numbers_and_those_that_cannot_be_read_are_told(

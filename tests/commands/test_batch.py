@@ -193,6 +193,25 @@ def test_settings_files_count(desk: Path) -> None:
     assert "person" not in (desk / "out/detections.jsonl").read_text()
 
 
+@pytest.mark.parametrize(
+    "text, code, said",
+    [
+        ("[events]\nhits = 6\n", 2, "events.hits: expected 5 or less, as among says, got 6"),
+        ("[detect]\nclasses = ['cat']\n", 78, "a.toml:2: detect.classes = [\"cat\"]: classes: unknown class 'cat'"),
+        ("[[zones]]\nname = 'a'\n", 78, "a.toml:1: zones: zone 'a': expected 3 points or more for a zone, got 0"),
+    ],
+    ids=["events", "classes", "zones"],
+)  # fmt: skip
+def test_wrong_settings_are_told_before_anybody_looks(desk: Path, text: str, code: int, said: str) -> None:
+    (desk / "a.toml").write_text(text)
+
+    end = run("batch", "clip.mp4", "-m", "model.tflite", "--config", "a.toml", "-o", "out")
+
+    assert (end.returncode, end.stderr.count("\n")) == (code, 1)
+    assert end.stderr.startswith(f"edge-detect: error: {said}")
+    assert not (desk / "out").exists()
+
+
 def test_what_is_broken_or_missing_is_told_and_the_rest_is_done(desk: Path) -> None:
     (desk / "bad.mp4").write_bytes(b"no video" * 99)
     (desk / "photos").mkdir()

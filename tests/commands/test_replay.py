@@ -67,6 +67,23 @@ def test_a_clip_is_looked_at(recorded: Path) -> None:
     assert (end.returncode, set(starts(end.stdout))) == (0, ALWAYS)
 
 
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (ZONE, "own.toml:1: zones: zone 'all': unknown class 'tram'"),
+        ("[detect]\nclasses = ['tram']\n", 'own.toml:2: detect.classes = ["tram"]: classes: unknown class'),
+    ],
+    ids=["zones", "classes"],
+)
+def test_a_class_that_the_model_does_not_know_is_told_with_its_place(
+    recorded: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (recorded / "own.toml").write_text(text)
+
+    assert main(["replay", "clip.mp4", "-m", "model.tflite", "--config", "own.toml"]) == 78
+    assert said in capsys.readouterr().err
+
+
 def test_nothing_seen_is_said(recorded: Path) -> None:
     (recorded / "none.jsonl").write_text("")
 
@@ -113,6 +130,42 @@ def test_what_is_no_recording_is_told_with_its_line(
     out, error = capsys.readouterr()
     assert out == ""
     assert f"seen.jsonl:21: {said}" in error
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("time", 1e300),  # which no date has
+        ("time", float("nan")),
+        ("width", 10**30),
+        ("class_id", 1.5),
+        ("class_id", True),
+        ("box", "1234"),
+        ("box", [0, 0, 1, float("nan")]),
+        ("box", [0, 0, 1, 1e300]),
+    ],
+)
+def test_values_that_nothing_recorded_has_are_told(
+    recorded: Path, key: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [json.loads(line) for line in (recorded / "seen.jsonl").read_text().splitlines()]
+    (rows[2] if key in rows[2] else rows[2]["detections"][1])[key] = value
+    (recorded / "seen.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    assert main(["replay", "seen.jsonl"]) == 2
+    assert "seen.jsonl:3: expected a line of run --json" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_is_told(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk / "seen.jsonl").symlink_to("/proc/self/mem")
+
+    assert main(["replay", "seen.jsonl"]) == 66
+    assert capsys.readouterr().err == "edge-detect: error: seen.jsonl: cannot read: Input/output error\n"
+
+
+def test_a_folder_is_no_recording(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", "."]) == 66
+    assert capsys.readouterr().err == "edge-detect: error: .: expected a file, got a folder or a pipe\n"
 
 
 def test_a_file_that_is_not_there_ends_with_66(desk: Path) -> None:

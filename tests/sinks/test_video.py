@@ -123,6 +123,13 @@ def test_closing_twice_is_safe_and_told_once(tmp_path: Path, caplog: pytest.LogC
     assert caplog.messages == [f"{tmp_path}/o.mp4: 1 frames written"]
 
 
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SinkError) as caught:
+        write(tmp_path / "caf\udce9.mp4", recorded(25), scene())
+
+    assert str(caught.value) == f"{tmp_path}/caf\udce9.mp4: expected a name in UTF-8"
+
+
 @pytest.mark.parametrize(
     "name, message",
     [("no/o.mp4", "No such file or directory"), ("o.mp4", "no such folder, or no permission")],

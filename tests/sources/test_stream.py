@@ -309,6 +309,11 @@ def test_password_does_not_reach_a_message(sign: str) -> None:
     assert "cret" not in str(caught.value)
 
 
+def test_an_address_that_is_no_text_is_told() -> None:
+    with pytest.raises(ConfigError, match="expected an address in UTF-8; write other letters as %C3%A9"):
+        open_source("rtsp://camera/caf\udce9")
+
+
 class LateCapture:
     """cv2.VideoCapture of an RTSP camera that hangs: what was buffered comes after the time is up."""
 

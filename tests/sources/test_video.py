@@ -159,6 +159,15 @@ def test_odd_names_are_read(clip: Write, tmp_path: Path, monkeypatch: pytest.Mon
     assert len(list(open_source(name))) == FRAMES
 
 
+def test_a_name_that_is_no_text_is_told(clip: Write, tmp_path: Path) -> None:
+    path = clip().rename(tmp_path / "caf\udce9.mp4")
+
+    with pytest.raises(SourceError) as caught:
+        next(iter(Video(str(path))))
+
+    assert str(caught.value) == f"{path}: expected a name in UTF-8; rename the file"
+
+
 def test_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputMissing) as caught:
         next(iter(Video(str(tmp_path / "no.mp4"))))
