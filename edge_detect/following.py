@@ -57,7 +57,7 @@ class Clocks:
     synced: Callable[[], bool] = clock.is_synced
 
 
-FOOTAGE = Clocks(live=False, wall=lambda: 0.0)
+FOOTAGE = Clocks(live=False, wall=lambda: 0.0, synced=lambda: False)
 """When it was recorded nobody knows: the times of its events count from 1970."""
 
 

@@ -18,7 +18,7 @@ from edge_detect.config import Config, Zone
 from edge_detect.controls import Choice, Controls
 from edge_detect.detections import Detections
 from edge_detect.events import Event
-from edge_detect.following import Clocks, Following
+from edge_detect.following import FOOTAGE, Clocks, Following
 from edge_detect.frame import Frame
 from edge_detect.journal import Journal
 from edge_detect.labels import Labels
@@ -66,7 +66,7 @@ def frame(time: float, number: int = 0) -> Frame:
 
 
 def follow(settings: Config = ALWAYS, time: Time | None = None, **more: Any) -> Following:
-    clocks = time.clocks if time else Clocks(False, wall=lambda: 0.0)
+    clocks = time.clocks if time else FOOTAGE
     return Following(settings, LABELS, Origin("cam"), clocks, **more)
 
 
