@@ -61,7 +61,9 @@ class RawSsd:
             hits = raw >= tensor.least(threshold if self.activation == "none" else _logit(threshold))
         if self.background:
             hits[:, 0] = False
-        rows = np.unique(hits.ravel().nonzero()[0] // raw.shape[1])
+        some = np.zeros(len(raw), bool)
+        some[hits.ravel().nonzero()[0] // raw.shape[1]] = True
+        rows = some.nonzero()[0]
         if not len(rows):
             return detections.none()
         picked = scores[rows] if self.activation == "softmax" else tensor.real(raw[rows])
