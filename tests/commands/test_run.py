@@ -392,6 +392,21 @@ def test_a_video_starts_without_what_only_other_sources_and_runs_need(desk: Path
     assert imported & {"imutils", "urllib.request", "numpy.ma"} == set()
 
 
+def test_a_run_has_no_thread_that_nobody_asked_for(desk: Path) -> None:
+    """Of the run itself: OpenBLAS would start one for each core when numpy is imported."""
+    script = (
+        "import gc, os; from edge_detect.cli import main\n"
+        "main('clip.mp4 -q --frames 1 --threads 1 -m model.tflite'.split())\n"
+        "print(len(os.listdir('/proc/self/task')), os.environ.get('OPENBLAS_NUM_THREADS'), gc.isenabled())"
+    )
+    environment = program.environment()
+    environment.pop("OPENBLAS_NUM_THREADS", None)
+
+    told = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
+
+    assert told == "1 None True\n"
+
+
 def test_a_model_that_only_another_runtime_knows_is_examined_anew(desk: Path) -> None:
     start_and_tell_imports(desk)
     (card,) = (desk / "cache/edge-detect/cards").iterdir()
