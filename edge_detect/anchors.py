@@ -182,5 +182,7 @@ def decode(
     centres = offsets[:, :2] * variances[0] * anchors[:, 2:] + anchors[:, :2]
     # a wild offset must not overflow: e^10 anchors are wider than any picture
     half = np.exp(np.minimum(offsets[:, 2:] * variances[1], 10)) * anchors[:, 2:] / 2
-    low, high = centres - half, centres + half
-    return np.stack([low[:, 1], low[:, 0], high[:, 1], high[:, 0]], 1).astype(np.float32)
+    boxes = np.empty((len(anchors), 4), np.float32)
+    boxes[:, 1::-1] = centres - half  # y and x become x and y
+    boxes[:, :1:-1] = centres + half
+    return boxes

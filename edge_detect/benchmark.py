@@ -245,6 +245,8 @@ interpreter.invoke()
 print("ready", flush=True)
 """
 
+_START = "import sys; from edge_detect.cli import main; sys.exit(main())"  # as the installed script does
+
 
 def _startup(model: Model, source: str, starts: int) -> tuple[float, float] | None:
     """Median seconds to the first line: of the program, and of a script that does the least."""
@@ -254,7 +256,7 @@ def _startup(model: Model, source: str, starts: int) -> tuple[float, float] | No
     module = runtime()[1].__name__
     bare = [sys.executable, "-c", _BARE_START.format(module=module, path=path, threads=threads)]
     ours = [
-        sys.executable, "-m", "edge_detect", "run", "--model", path, "--source", source,
+        sys.executable, "-c", _START, "run", "--model", path, "--source", source,
         "--threads", str(threads), "--frames", "1", "--json", "--quiet",
     ]  # fmt: skip
     _first_line(ours)

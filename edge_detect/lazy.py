@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import gc
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -33,3 +36,24 @@ def suggest(name: str, names: Iterable[str]) -> str:
     known = sorted(names)
     near = get_close_matches(name, known, n=1)
     return f", did you mean '{near[0]}'?" if near else f", expected one of: {', '.join(known)}"
+
+
+@contextmanager
+def imports() -> Iterator[None]:
+    """Within it what is imported, numpy above all, takes half as long.
+
+    What is imported stays: there is no garbage to look for. And nobody multiplies large matrices:
+    OpenBLAS, which comes with numpy, need not start a thread for each core, all of which would spin
+    for a while and take the cores from us.
+    """
+    key = "OPENBLAS_NUM_THREADS"
+    ours = key not in os.environ
+    os.environ.setdefault(key, "1")
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+        if ours:
+            del os.environ[key]  # what we start may want all cores

@@ -139,6 +139,16 @@ def test_normalization_is_read_from_the_metadata(normalization: object, expected
     assert graph(normalization=normalization).normalization() == expected
 
 
+def saying(words: dict[int, Any] | bytes) -> Graph:
+    """A graph with this in MediaPipe's metadata."""
+    options = words if isinstance(words, bytes) else pack(words, b"V001")
+    file = File()
+    file.subgraph([], [file.tensor("t", (1,))])
+    custom = {9: [{0: "DETECTOR_METADATA", 1: options}]}
+    file.metadata("TFLITE_METADATA", pack({3: [custom]}, b"M001"))
+    return Graph(file.data(), "m.tflite")
+
+
 def test_anchors_are_read_from_the_metadata_in_the_order_of_the_house() -> None:
     rows = np.array([[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]], np.float32)
 
@@ -148,17 +158,27 @@ def test_anchors_are_read_from_the_metadata_in_the_order_of_the_house() -> None:
     assert found.tolist() == rows.tolist()
 
 
+def test_what_is_not_written_of_an_anchor_is_zero() -> None:
+    x, y, width, height = map(np.float32, (0.5, 0.25, 0.125, 0.0625))
+    rows = [{0: x, 1: y, 2: width, 3: height}, {1: y}, {}, {0: x, 3: height}]
+
+    found = saying({1: {0: {0: rows}}}).anchors()
+
+    assert found is not None
+    assert found.tolist() == [[y, x, height, width], [y, 0, 0, 0], [0, 0, 0, 0], [0, x, height, 0]]
+
+
+def test_damaged_anchors_are_none_or_as_many_as_there_is_room_for() -> None:
+    row = dict.fromkeys(range(4), np.float32(0.5))
+    options = pack({1: {0: {0: [row, row, row]}}}, b"V001")
+
+    found = [saying(damaged).anchors() for damaged in flipped(options)]
+
+    assert any(anchors is None for anchors in found)
+    assert all(anchors is None or len(anchors) * 4 < len(options) for anchors in found)
+
+
 DECODING = {6: np.float32(10), 8: np.float32(5), 11: np.bool_(True)}
-
-
-def decoding(told: dict[int, Any] | bytes) -> Graph:
-    """A graph with this in MediaPipe's metadata."""
-    options = told if isinstance(told, bytes) else pack({2: told}, b"V001")
-    file = File()
-    file.subgraph([], [file.tensor("t", (1,))])
-    custom = {9: [{0: "DETECTOR_METADATA", 1: options}]}
-    file.metadata("TFLITE_METADATA", pack({3: [custom]}, b"M001"))
-    return Graph(file.data(), "m.tflite")
 
 
 @pytest.mark.parametrize(
@@ -174,13 +194,13 @@ def decoding(told: dict[int, Any] | bytes) -> Graph:
     ],
 )
 def test_how_boxes_are_decoded_is_read_from_the_metadata(more: dict[int, Any], expected: object) -> None:
-    assert decoding(DECODING | more).decoding() == expected
+    assert saying({2: DECODING | more}).decoding() == expected
 
 
 def test_a_damaged_word_on_decoding_tells_nothing_or_something_sane() -> None:
     options = pack({2: DECODING}, b"V001")
 
-    found = [decoding(damaged).decoding() for damaged in flipped(options)]
+    found = [saying(damaged).decoding() for damaged in flipped(options)]
 
     assert None in found
     assert all(told is None or min(told[0]) > 0 for told in found)
@@ -188,7 +208,7 @@ def test_a_damaged_word_on_decoding_tells_nothing_or_something_sane() -> None:
 
 @pytest.mark.parametrize("length", range(0, 40, 4))
 def test_a_word_on_decoding_that_is_cut_off_tells_nothing(length: int) -> None:
-    assert decoding(pack({2: DECODING}, b"V001")[:length]).decoding() is None
+    assert saying(pack({2: DECODING}, b"V001")[:length]).decoding() is None
 
 
 def test_a_graph_without_that_word_says_nothing_of_decoding() -> None:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import gc
+import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
 from edge_detect import lazy
 from edge_detect.errors import ConfigError
 
+THREADS = "OPENBLAS_NUM_THREADS"
 TABLE = {"pattern": "fractions:Fraction", "point": "edge_detect.no_such_module:Point"}
 
 
@@ -44,3 +48,17 @@ def test_settings_and_names_need_no_numpy() -> None:
     code = "import sys; from edge_detect import labels, settings, uri; sys.exit('numpy' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("chosen", [None, "3"])
+def test_imports_leave_all_as_it_was(monkeypatch: pytest.MonkeyPatch, chosen: str | None) -> None:
+    monkeypatch.delenv(THREADS, raising=False)
+    if chosen:
+        monkeypatch.setenv(THREADS, chosen)
+
+    with suppress(ImportError), lazy.imports():
+        inside = gc.isenabled(), os.environ[THREADS]
+        raise ImportError
+
+    assert inside == (False, chosen or "1")
+    assert (gc.isenabled(), os.environ.get(THREADS)) == (True, chosen)

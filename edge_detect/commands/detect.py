@@ -10,6 +10,7 @@ import logging
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
+from edge_detect import lazy
 from edge_detect.commands import arguments
 from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
 
@@ -33,13 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Looks at every picture; the code tells when one could not be read."""
-    from edge_detect.detector import Detector
-    from edge_detect.draw import Annotator
-    from edge_detect.scene import Scene
-    from edge_detect.sinks import Sink, is_folder, kind_of
-    from edge_detect.sinks.json_lines import JsonLines
-    from edge_detect.sinks.pictures import Pictures
-    from edge_detect.sources import pictures
+    with lazy.imports():
+        from edge_detect.detector import Detector
+        from edge_detect.draw import Annotator
+        from edge_detect.scene import Scene
+        from edge_detect.sinks import Sink, is_folder, kind_of
+        from edge_detect.sinks.json_lines import JsonLines
+        from edge_detect.sinks.pictures import Pictures
+        from edge_detect.sources import pictures
 
     files: list[str] = []
     failed = 0

@@ -10,7 +10,7 @@ import argparse
 import logging
 from typing import Any
 
-from edge_detect import layers, logs
+from edge_detect import layers, lazy, logs
 from edge_detect.commands import arguments
 from edge_detect.layers import Settings
 from edge_detect.settings import split
@@ -84,8 +84,9 @@ def main(options: argparse.Namespace) -> int:
     model = settings.config.model
     # a missing one is told before cameras are looked for
     files = arguments.model_files(model.path, model.labels)
-    from edge_detect import running
-    from edge_detect.model import open_model
+    with lazy.imports():
+        from edge_detect import running
+        from edge_detect.model import open_model
 
     opened = open_model if model.path else arguments.open_on_trial
     return running.run(

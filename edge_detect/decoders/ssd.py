@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,19 +62,20 @@ class RawSsd:
             hits = raw >= tensor.least(threshold if self.activation == "none" else _logit(threshold))
         if self.background:
             hits[:, 0] = False
-        rows = np.unique(hits.ravel().nonzero()[0] // raw.shape[1])
+        some = np.zeros(len(raw), bool)
+        some[hits.ravel().nonzero()[0] // raw.shape[1]] = True
+        rows = some.nonzero()[0]
         if not len(rows):
             return detections.none()
         picked = scores[rows] if self.activation == "softmax" else tensor.real(raw[rows])
         if self.activation == "sigmoid":
             picked = (1 / (1 + np.exp(-picked))).astype(np.float32)
         picked = picked[:, int(self.background) :]
-        best = picked.argmax(1)
         offsets = self.outputs[self.boxes].real(outputs[self.boxes].reshape(-1, 4)[rows])
         return detections.make(
             anchor_recipes.decode(offsets, self.anchors[rows], self.variances, x_first=self.x_first),
-            picked[np.arange(len(rows)), best],
-            best,
+            picked.max(1),
+            picked.argmax(1),
         )
 
 
@@ -85,7 +87,7 @@ def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _logit(score: float) -> float:
     score = min(max(score, 1e-6), 1 - 1e-6)
-    return float(np.log(score / (1 - score)))
+    return math.log(score / (1 - score))
 
 
 def match(signature: Signature) -> tuple[str, dict[str, Any]] | None:

@@ -8,8 +8,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imutils import paths
-
 from edge_detect import pixels
 from edge_detect.errors import EdgeDetectError, InputMissing, SourceError
 from edge_detect.frame import Frame
@@ -52,6 +50,8 @@ class Pictures:
 def find(address: str) -> list[str]:
     """The picture files that a path or a glob names, sorted."""
     if os.path.isdir(address):
+        from imutils import paths  # brings all of urllib with it, which only a folder is worth
+
         return sorted(paths.list_files(address, PICTURE_ENDINGS))
     if os.path.exists(address):
         return [address]
