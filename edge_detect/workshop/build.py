@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_detect import durable
 from edge_detect.errors import ConfigError
 from edge_detect.lazy import suggest
 from edge_detect.workshop.settings import Settings
@@ -160,16 +161,15 @@ def build(recipe: Recipe, shared: Path, runs: Path, models: Path, factor: float)
 def finish(recipe: Recipe, shared: Path, runs: Path, models: Path) -> Path:
     """The int8 file of a recipe's last run, with its labels; its float parent stays beside the runs."""
     from edge_detect.workshop import convert
-    from edge_detect.workshop.files import write_whole
 
     parent = convert.open_parent(runs / next(reversed(recipe.stages)))
     parent = replace(parent, about=replace(parent.about, name=recipe.file))
-    models.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(models)
     path = models / f"{recipe.file}.tflite"
-    write_whole(path, _best(parent, shared))
+    durable.write(path, _best(parent, shared))
     labels = "".join(f"{name}\n" for name in parent.about.labels)
-    write_whole(models / f"{recipe.file}.txt", labels.encode())
-    write_whole(runs / f"{recipe.file}-float32.tflite", convert.described(parent))
+    durable.write(models / f"{recipe.file}.txt", labels.encode())
+    durable.write(runs / f"{recipe.file}-float32.tflite", convert.described(parent))
     return path
 
 
