@@ -223,17 +223,36 @@ def _expected(
     return Detections(clip(found.boxes, *size), found.scores, found.classes), numbers
 
 
-def open_lines(chosen: config.Events, stack: ExitStack) -> list[Sink]:
-    """The file of events, where the settings name one.
+class Spoken:
+    """Logs what begins; the camera's own events are in the log already."""
+
+    def write(self, scene: Scene) -> None:
+        self.tell(scene.events)
+
+    def tell(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            if event.type == "start" and event.label:
+                words = (event.label, event.kind, event.zone, event.direction)
+                log.info("%s", " ".join(filter(None, words)))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def open_lines(chosen: Config, stack: ExitStack) -> list[Sink]:
+    """The file of events, where the settings name one; the log, where they name nobody to tell.
 
     Raises:
         SinkError: It cannot be opened.
     """
-    if not chosen.file:
-        return []
-    from edge_detect.sinks.event_lines import EventLines
+    if chosen.events.file:
+        from edge_detect.sinks.event_lines import EventLines
 
-    return [stack.enter_context(closing(EventLines(chosen.file)))]
+        return [stack.enter_context(closing(EventLines(chosen.events.file)))]
+    output = chosen.output
+    shown = output.outputs or output.json or output.snapshots or (output.display and not output.headless)
+    kept = chosen.recorder.folder or chosen.store.path
+    return [] if shown or kept or chosen.web.listen or config.notices(chosen) else [Spoken()]
 
 
 def follow(
