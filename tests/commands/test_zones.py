@@ -63,6 +63,7 @@ def test_the_picture_is_the_same_where_no_zone_is(desk: Path) -> None:
             2,
             "--output z.mp4: expected a picture, such as zones.png",
         ),
+        (ZONES, ["-s", "photo.jpg", "-o", "."], 2, "--output .: expected a picture, such as zones.png"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(
