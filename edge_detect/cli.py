@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from edge_detect import __version__, logs
 from edge_detect.errors import ConfigError, EdgeDetectError, SinkError
@@ -62,8 +62,10 @@ class Parser(argparse.ArgumentParser):
             name = words.split()[0].partition("=")[0]
             options = [option for option in self._option_string_actions if option.startswith("--")]
             begun = [option for option in options if option.startswith(name)]
-            hint = suggest(name, begun or options) if name.startswith("--") else ""
-            message = f"unknown argument '{name}'{hint if 'did you mean' in hint else ''}"
+            bare = [option[2:] for option in options]  # the dashes would make any two alike
+            hint = suggest(name, begun) if begun else suggest(name[2:], bare).replace("mean '", "mean '--")
+            known = name.startswith("--") and "did you mean" in hint
+            message = f"unknown argument '{name}'{hint if known else ''}"
         raise ConfigError(f"{message} (see {self.prog} --help)")
 
 
@@ -131,6 +133,11 @@ def _join_dashes(words: Sequence[str]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code."""
     code = _answer(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        if sys.stderr:
+            sys.stderr.flush()
+    except OSError:  # who read the log has gone, which is no failure of ours
+        _forget(sys.stderr)
     if any(thread.name.startswith("capture ") for thread in threading.enumerate()):
         # a camera that hangs in native code would abort the process when it comes back at the end
         logging.shutdown()
@@ -146,7 +153,7 @@ def _answer(words: list[str]) -> int:
         try:
             return _obey(words)
         except KeyboardInterrupt:
-            _forget_output()  # who reads it may have stopped, and we are to end at once
+            _forget(sys.stdout)  # who reads it may have stopped, and we are to end at once
             return 130
         finally:
             if sys.stdout:
@@ -156,12 +163,12 @@ def _answer(words: list[str]) -> int:
     except ImportError as error:
         return _fail(error, f"{error}: a package is missing or broken, edge-detect doctor tells which")
     except BrokenPipeError:  # who read our output has had enough
-        _forget_output()
+        _forget(sys.stdout)
         return 0
     except OSError as error:  # those of our own files have become an EdgeDetectError
         if error.errno != errno.ENOSPC:
             raise
-        _forget_output()
+        _forget(sys.stdout)
         return _fail(error, f"stdout: cannot write: {error.strerror}", SinkError.exit_code)
 
 
@@ -190,10 +197,10 @@ def _fail(error: Exception, message: str, code: int = 1) -> int:
     return code
 
 
-def _forget_output() -> None:
-    """What Python still holds for standard output goes nowhere at exit, instead of failing again."""
-    if sys.stdout:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _forget(stream: TextIO | None) -> None:
+    """What Python still holds for a stream goes nowhere at exit, instead of failing again."""
+    if stream:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def configure_logging(*, verbose: bool, quiet: bool, form: str = "text") -> None:

@@ -38,7 +38,7 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
         SinkError: It cannot be written; the old file is untouched, as it is after any other exception.
     """
     draft = path.with_name(f".{path.name}.part")  # one name: what a killed writer left is overwritten
-    with _told(path):
+    with told(path):
         draft.unlink(missing_ok=True)
         try:
             with open(draft, "xb") as file:
@@ -61,7 +61,7 @@ def make_folder(path: Path) -> None:
     Raises:
         SinkError: It cannot be made.
     """
-    with _told(path):
+    with told(path):
         try:
             path.mkdir(parents=True)
         except FileExistsError:
@@ -82,7 +82,7 @@ def remove_folder(path: Path, first: str = "") -> None:
     Raises:
         SinkError: Something in it cannot be deleted.
     """
-    with _told(path), contextlib.suppress(FileNotFoundError):
+    with told(path), contextlib.suppress(FileNotFoundError):
         if first:
             (path / first).unlink(missing_ok=True)
         for file in path.iterdir():
@@ -101,10 +101,10 @@ def locked(path: Path, wait: float = 0.0) -> Iterator[None]:
     Raises:
         SinkError: Another process holds it, or it cannot be made.
     """
-    with _told(path):
+    with told(path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
-        with _told(path):
+        with told(path):
             _hand_over(handle, path.parent)
         end = time.monotonic() + wait
         while not _lock(handle):
@@ -132,7 +132,8 @@ def _hand_over(handle: int, folder: Path) -> None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
+    """What cannot be written to `path` meanwhile is a SinkError."""
     try:
         yield
     except EdgeDetectError:

@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from edge_detect import clock, config, detections, places, rules, uri, zones
+from edge_detect import clock, config, detections, logs, places, rules, uri, zones
 from edge_detect.boxes import clip
 from edge_detect.config import Config, Zone
 from edge_detect.controls import Controls
@@ -227,17 +227,37 @@ def _expected(
     return Detections(clip(found.boxes, *size), found.scores, found.classes), numbers
 
 
-def open_lines(chosen: config.Events, stack: ExitStack) -> list[Sink]:
-    """The file of events, where the settings name one.
+class Spoken:
+    """Logs what begins; the camera's own events are in the log already."""
+
+    def write(self, scene: Scene) -> None:
+        self.tell(scene.events)
+
+    def tell(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            if event.type == "start" and event.label:
+                words = (event.label, event.kind, event.zone, event.direction)
+                log.info("%s", " ".join(filter(None, words)))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def open_lines(chosen: Config, stack: ExitStack) -> list[Sink]:
+    """The file of events, where the settings name one; the log, where they name nobody to tell.
 
     Raises:
         SinkError: It cannot be opened.
     """
-    if not chosen.file:
-        return []
-    from edge_detect.sinks.event_lines import EventLines
+    if chosen.events.file:
+        from edge_detect.sinks.event_lines import EventLines
 
-    return [stack.enter_context(closing(EventLines(chosen.file)))]
+        return [stack.enter_context(closing(EventLines(chosen.events.file)))]
+    output = chosen.output
+    shown = output.outputs or output.json or output.snapshots or (output.display and not output.headless)
+    kept = chosen.recorder.folder or chosen.store.path
+    told = shown or kept or chosen.web.listen or config.notices(chosen)
+    return [] if told or logs.to_journal() else [Spoken()]  # the journal is for trouble
 
 
 def follow(

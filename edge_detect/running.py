@@ -77,7 +77,7 @@ def run(
             _frames(source, chosen.source, detect, heartbeats, replaceable=bool(supervisors))
         )
         facts.newest = newest = frames if isinstance(frames, Newest) else None
-        listeners = following.open_lines(chosen.events, stack)
+        listeners = following.open_lines(chosen, stack)
         facts.records, facts.recorder = kept_events.records, kept_events.recorder
         follower = following.follow(settings, detect, source, newest, controls, stack)
         facts.followed = follower is not None

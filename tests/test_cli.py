@@ -130,6 +130,9 @@ def test_run_is_implied(desk: Path) -> None:
         ("--ouptut=x", "unknown argument '--ouptut', did you mean '--output'?"),
         ("bench --conf 0.5 -s x", "unknown argument '--conf', did you mean '--confidence'?"),
         ("-x", "unknown argument '-x'"),
+        ("--bogus", "unknown argument '--bogus' (see "),
+        ("--threads 1025", "argument --threads: expected a whole number from 0 to 1024, got '1025'"),
+        ("evaluate --threads x", "argument --threads: expected a whole number from 0 to 1024, got 'x'"),
         ("detect", "the following arguments are required: PICTURE"),
         ("bench", "the following arguments are required: -s/--source"),
         ("dataset", "the following arguments are required: ACT"),
@@ -215,6 +218,17 @@ def test_a_reader_that_has_gone_is_a_clean_end(desk: Path, words: str) -> None:
         end = run(*words.split(), stdout=pipe)
 
     assert (end.returncode, end.stderr) == (0, "")
+
+
+def test_a_reader_of_the_log_that_has_gone_is_a_clean_end(desk: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    line = (sys.executable, "-m", "edge_detect", "clip.mp4", "-m", "model.tflite", "--output", "o.jsonl")
+    end = subprocess.run(line, stderr=writer, timeout=program.LIMIT)
+    os.close(writer)
+
+    assert end.returncode == 0
+    assert (desk / "o.jsonl").read_text().count("\n") == 20
 
 
 def test_no_standard_output_at_all_is_no_error(desk: Path) -> None:

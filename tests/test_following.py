@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detect import config, detections
+from edge_detect import config, detections, logs
 from edge_detect.config import Config, Zone
 from edge_detect.controls import Choice, Controls
 from edge_detect.detections import Detections
 from edge_detect.events import Event
-from edge_detect.following import FOOTAGE, Clocks, Following
+from edge_detect.following import FOOTAGE, Clocks, Following, open_lines
 from edge_detect.frame import Frame
 from edge_detect.journal import Journal
 from edge_detect.labels import Labels
@@ -92,6 +93,36 @@ def test_boxes_become_things_and_events() -> None:
     assert scenes[-1].numbers == (1,)
     assert scenes[-1].tracks[0].id == 1
     assert scenes[-1].looked
+
+
+@pytest.mark.parametrize(
+    "asked, silent",
+    [
+        (Config(), False),
+        (replace(Config(), output=config.Output(display=True, headless=True)), False),
+        (replace(Config(), output=config.Output(json=True)), True),
+        (replace(Config(), web=config.Web(listen="127.0.0.1:0")), True),
+        (replace(Config(), webhook=config.Webhook(url="https://home.example/")), True),
+    ],
+    ids=["nothing", "no window", "lines", "page", "webhook"],
+)
+def test_a_run_that_tells_nobody_tells_the_log(
+    asked: Config, silent: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    with ExitStack() as stack:
+        sinks = open_lines(asked, stack)
+        for scene in walk(follow(replace(ALWAYS, zones=(LINE,))), [30.0, 35, 40, 45, 50, 55, 60, 65, 70, 75]):
+            tell(sinks, scene.events)
+
+    assert caplog.messages == ([] if silent else ["person appeared", "person crossed gate out"])
+
+
+def test_a_service_that_tells_nobody_leaves_the_journal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "to_journal", lambda: True)
+
+    assert open_lines(Config(), ExitStack()) == []
 
 
 def test_a_recording_counts_from_its_beginning() -> None:

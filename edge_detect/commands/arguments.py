@@ -47,7 +47,7 @@ def add_model(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
     )
     if threads:
         group.add_argument(
-            "--threads", type=count, default=0, metavar="N", help="of the net (default: measured once)"
+            "--threads", type=thread_count, default=0, metavar="N", help="of the net (default: measured once)"
         )
     group.add_argument(
         "--fit", choices=("letterbox", "stretch"), default="letterbox",
@@ -203,6 +203,16 @@ def count(text: str) -> int:
     """A whole number, 0 or more."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, got '{text}'")
+    return int(text)
+
+
+def thread_count(text: str) -> int:
+    """Threads of a net, as many as the settings allow."""
+    from edge_detect import schema
+
+    setting = schema.find("model.threads")
+    if not text.isdecimal() or not setting.fits(int(text)):
+        raise argparse.ArgumentTypeError(f"expected {setting.expected}, got '{text}'")
     return int(text)
 
 

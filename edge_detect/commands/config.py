@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The acts of `edge-detect config`."""
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     made = {name: acts.add_parser(name, help=text, description=text) for name, text in ACTS.items()}
-    made["init"].add_argument("file", nargs="?", metavar="FILE", help="default: the user's own settings file")
+    made["init"].add_argument(
+        "file", nargs="?", metavar="FILE", help="default: the user's own settings file; - prints it"
+    )
     made["init"].add_argument("--force", action="store_true", help="write over a file that is there")
     for act in ("check", "show"):
         made[act].add_argument("file", nargs="?", metavar="FILE", help="what run is given behind --config")
@@ -45,6 +47,9 @@ def init(options: argparse.Namespace) -> int:
         ConfigError: There is one.
         SinkError: It cannot be written.
     """
+    if options.file == "-":
+        print(manual.template(), end="")
+        return 0
     path = Path(options.file) if options.file else places.user_file()
     if path.exists() and not options.force:
         raise ConfigError(f"{path}: is there already; --force writes over it")

@@ -19,8 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_detect import durable
 from edge_detect.commands import arguments
-from edge_detect.errors import ConfigError, EdgeDetectError, SinkError
+from edge_detect.errors import ConfigError, EdgeDetectError
 
 if TYPE_CHECKING:
     from edge_detect.workshop.calibration import Ranges
@@ -188,13 +189,8 @@ def _mixed(
 
 
 def _write(path: Path, data: bytes) -> None:
-    from edge_detect.workshop.files import write_whole
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
-    except OSError as error:
-        raise SinkError(f"{path}: cannot write: {error.strerror}") from error
+    durable.make_folder(path.parent)
+    durable.write(path, data)
     print(f"{path}: {len(data)} bytes")
 
 

@@ -37,8 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("-l", "--labels", metavar="FILE", help="class names for models without names inside")
     group.add_argument(
-        "--threads", type=arguments.count, default=0, metavar="N", help="of the nets (default: measured once)"
-    )
+        "--threads", type=arguments.thread_count, default=0, metavar="N",
+        help="of the nets (default: measured once)",
+    )  # fmt: skip
     group.add_argument(
         "--fit", choices=("letterbox", "stretch"), default="letterbox",
         help="how a picture is laid into a model's input (letterbox: no distortion)",

@@ -40,11 +40,10 @@ def main(options: argparse.Namespace) -> int:
     flags = {"source.uri": options.source} if options.source else {}
     settings = layers.read(options.config, flags, strict=True)
     from edge_detect import plan, zones
-    from edge_detect.sinks import kind_of
     from edge_detect.sinks.pictures import save
-    from edge_detect.sources import open_source
+    from edge_detect.sources import PICTURE_ENDINGS, open_source
 
-    if kind_of(options.output) != "pictures" or options.output.endswith("/"):
+    if not options.output.lower().endswith(PICTURE_ENDINGS):
         raise ConfigError(f"--output {options.output}: expected a picture, such as zones.png")
     places = settings.config.zones
     with settings.blame("zones"):

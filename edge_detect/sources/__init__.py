@@ -119,6 +119,8 @@ def _place(text: str) -> tuple[str, str, dict[str, str]]:
         if parts.scheme == "file":
             return _place_path(parts.address.removeprefix("//"), parts.query)
         return parts.scheme, parts.address.removeprefix("//"), parts.query
+    if "=" in query and os.path.exists(word) and not os.path.exists(text):
+        return _place_path(word, uri.settings(query))
     return _place_path(text, {})
 
 

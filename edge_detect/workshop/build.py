@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_detect import durable
 from edge_detect.errors import ConfigError, InputMissing
 from edge_detect.lazy import suggest
 from edge_detect.workshop.settings import Settings
@@ -160,7 +161,6 @@ def build(recipes: Sequence[Recipe], shared: Path, runs: Path, models: Path) -> 
         InputMissing: The shared data is not there, or the run to begin with.
     """
     from edge_detect.workshop import train
-    from edge_detect.workshop.files import write_whole
 
     if not (shared / "data").is_dir():
         raise InputMissing(f"{shared}: expected data and weights there; name it with --shared")
@@ -171,26 +171,25 @@ def build(recipes: Sequence[Recipe], shared: Path, runs: Path, models: Path) -> 
             train.train(settings, runs / name, until=recipe.until.get(name, 0))
         paths.append(finish(recipe, shared, runs, models))
     found = measure(paths, shared, runs)
-    write_whole(runs / "measured.json", json.dumps(found, indent=1).encode())
+    durable.write(runs / "measured.json", json.dumps(found, indent=1).encode())
     for recipe, path in zip(recipes, paths, strict=True):
         text = card(recipe, path, found, settings_of(recipe, shared, runs))
-        write_whole(path.with_suffix(".md"), text.encode())
+        durable.write(path.with_suffix(".md"), text.encode())
         log.info("%s: %d bytes", path, path.stat().st_size)
 
 
 def finish(recipe: Recipe, shared: Path, runs: Path, models: Path) -> Path:
     """The int8 file of a recipe's last run, with its labels; its float parent stays beside the runs."""
     from edge_detect.workshop import convert
-    from edge_detect.workshop.files import write_whole
 
     parent = convert.open_parent(runs / next(reversed(recipe.stages)))
     parent = replace(parent, about=replace(parent.about, name=recipe.file))
-    models.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(models)
     path = models / f"{recipe.file}.tflite"
-    write_whole(path, _best(parent, shared))
+    durable.write(path, _best(parent, shared))
     labels = "".join(f"{name}\n" for name in parent.about.labels)
-    write_whole(models / f"{recipe.file}.txt", labels.encode())
-    write_whole(runs / f"{recipe.file}-float32.tflite", convert.described(parent))
+    durable.write(models / f"{recipe.file}.txt", labels.encode())
+    durable.write(runs / f"{recipe.file}-float32.tflite", convert.described(parent))
     return path
 
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from edge_detect.errors import DatasetError, DependencyError, InputMissing, SinkError
+from edge_detect import durable
+from edge_detect.errors import DatasetError, DependencyError, InputMissing
 from edge_detect.workshop.average_precision import Precision
 from edge_detect.workshop.evaluate import Evaluation
-from edge_detect.workshop.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -304,7 +304,4 @@ def _plain(text: str) -> str:
 
 
 def _write(place: Path, data: bytes) -> None:
-    try:
-        write_whole(place, data)
-    except OSError as error:
-        raise SinkError(f"{place}: cannot write: {error.strerror}") from error
+    durable.write(place, data)

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from edge_detect import logs
 from edge_detect.errors import ConfigError, ModelError
 from edge_detect.graph import Graph
 from edge_detect.workshop import flat
 from edge_detect.workshop.calibration import Ranges
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +106,18 @@ def quantize(
     if scheme.calibrated and ranges is None:
         raise ConfigError(f"--scheme {scheme.name}: expected --calibrate DATA, got none")
     for one in wider:
-        _check_pattern(one.pattern)
+        _check_pattern(one.pattern, data)
     from ai_edge_quantizer import quantizer as library
 
     changes = _recipe(scheme, per_channel=per_channel, wider=wider, weights=weights)
     given = _calibration(ranges) if scheme.calibrated and ranges else None
     source = bytearray(with_room_for_biases(data) if scheme.calibrated else data)
     try:  # the library's own calls alone, and what it raises of itself
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        said = io.StringIO()
+        with (
+            contextlib.redirect_stdout(said), contextlib.redirect_stderr(said),
+            logs.native(log, "quantizer"), _hushed(),
+        ):  # fmt: skip
             worker = library.Quantizer(source)
             for change in changes:
                 change(worker)
@@ -117,6 +125,20 @@ def quantize(
     except (ValueError, RuntimeError) as error:  # NotImplementedError is a RuntimeError
         raise ModelError(f"cannot be quantized to {scheme.name}: {_first_line(error)}") from error
     return inlined(bytes(result.quantized_model))
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """The library tells of each file on the root logger; its warnings are let through."""
+
+    def warns(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING
+
+    logging.root.addFilter(warns)
+    try:
+        yield
+    finally:
+        logging.root.removeFilter(warns)
 
 
 def _first_line(error: Exception) -> str:
@@ -192,11 +214,14 @@ def _recipe(
     return calls
 
 
-def _check_pattern(pattern: str) -> None:
+def _check_pattern(pattern: str, data: bytes) -> None:
+    graph = Graph(data, "parent")
     try:
-        re.compile(pattern)
+        found = any(re.search(pattern, graph.name(i)) for one in graph.operators for i in one.outputs)
     except re.error as error:
         raise ConfigError(f"--wider: '{pattern}' is no regular expression: {error}") from error
+    if not found:
+        raise ConfigError(f"--wider: no layer is called '{pattern}'; --layers names those that there are")
 
 
 LEAST_WEIGHT = 1e-3  # of a channel, in sizes of its bias

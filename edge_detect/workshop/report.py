@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from edge_detect import __version__, board
-from edge_detect.errors import SinkError
+from edge_detect import __version__, board, durable
 from edge_detect.workshop import curves, metadata, report_pictures
 from edge_detect.workshop.curves import Panel
 from edge_detect.workshop.dataset import Dataset
@@ -20,7 +19,6 @@ from edge_detect.workshop.evaluate import (
     place_of,
     thresholds,
 )
-from edge_detect.workshop.files import write_whole
 
 NONE = "\N{EN DASH}"
 AT_LEAST = "\N{GREATER-THAN OR EQUAL TO}\N{NO-BREAK SPACE}"
@@ -83,10 +81,7 @@ def write_all(evaluations: Sequence[Evaluation], place: Path) -> None:
         SinkError: The page cannot be written.
     """
     text = page(evaluations).encode("utf-8", "backslashreplace")
-    try:
-        write_whole(place, text)
-    except OSError as error:
-        raise SinkError(f"{place}: cannot write: {error.strerror}") from error
+    durable.write(place, text)
 
 
 def page(evaluations: Sequence[Evaluation]) -> str:

@@ -42,6 +42,10 @@ class Run:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputMissing(f"{self.folder}: expected the folder of a run, with settings.json") from error
 
+    def has_begun(self) -> bool:
+        """Whether there is something to go on with."""
+        return self.checkpoint_path.exists() or self.weights_path.exists()
+
     def has_ended(self, settings: Settings, until: int = 0) -> bool:
         """Whether the training is over: by its epochs or those wanted for now, or by lack of gain."""
         try:

@@ -143,7 +143,7 @@ def _within(name: str, value: float, low: float, high: float) -> None:
 
 def _one_of(name: str, value: str, words: tuple[str, ...]) -> None:
     if value not in words:
-        raise ConfigError(f"{option(name)}: expected one of {', '.join(words)}, got '{value}'")
+        raise ConfigError(f"{option(name)}: expected one of {', '.join(filter(None, words))}, got '{value}'")
 
 
 def size_of(text: str) -> tuple[int, int]:

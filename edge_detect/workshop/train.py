@@ -8,10 +8,13 @@ number, so a run that was killed goes on as if nothing had happened.
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import json
 import logging
 import os
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +27,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from edge_detect import __version__
+from edge_detect import __version__, durable
 from edge_detect.errors import ConfigError, DatasetError
 from edge_detect.workshop import (
     curves,
@@ -38,7 +41,6 @@ from edge_detect.workshop import (
 from edge_detect.workshop.average_precision import Precision
 from edge_detect.workshop.batches import Batches, Teach, remember
 from edge_detect.workshop.dataset import Dataset, keep
-from edge_detect.workshop.files import write_whole
 from edge_detect.workshop.net import Architecture
 from edge_detect.workshop.run import Run
 from edge_detect.workshop.settings import Settings, option
@@ -113,14 +115,15 @@ def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
     if run.settings_path.exists():
         old, plan, _ = run.settings()
         changed = [f.name for f in fields(Settings) if getattr(old, f.name) != getattr(settings, f.name)]
-        if changed:
+        if not changed:
+            return plan
+        if run.has_begun():  # else nothing is lost: what failed at once may be asked for in another way
             raise ConfigError(
                 f"{run.folder}: holds a run with another {', '.join(map(option, changed))};"
                 " give a new folder, or the same settings to go on"
             )
-        return plan
     plan = start.architecture(settings, data)
-    run.folder.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(run.folder)
     versions = {"edge_detect": __version__, "python": platform.python_version(), "keras": keras.__version__}
     versions |= {"backend": keras.backend.backend(), "numpy": np.__version__}
     document = {
@@ -130,7 +133,7 @@ def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
         "pictures": len(data),
         "boxes": dict(data.counts()),
     }
-    write_whole(run.settings_path, json.dumps(document, indent=1).encode())
+    durable.write(run.settings_path, json.dumps(document, indent=1).encode())
     return plan
 
 
@@ -242,10 +245,11 @@ class _Loop:
             if found:
                 row |= {"ap": round(found.ap, 4), "ap50": round(found.ap50, 4)}
         self._state["rows"].append(row)
-        with open(self._run.curves_path, "w", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            writer.writeheader()
-            writer.writerows(self._state["rows"])
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, row)
+        writer.writeheader()
+        writer.writerows(self._state["rows"])
+        durable.write(self._run.curves_path, table.getvalue().encode())
         if row["ap"] != "" or epoch == settings.epochs:
             curves.training(self._run.curves_path, self._run.picture_path)
         measured = f", AP {row['ap']}, AP50 {row['ap50']}" if row["ap"] != "" else ""
@@ -271,8 +275,12 @@ class _Loop:
             if gain > self._state["best"]:
                 self._state |= {"best": gain, "waited": 0}
                 part = self._run.weights_path.with_name("part.weights.h5")
-                self._core.save_weights(part)
-                os.replace(part, self._run.weights_path)
+                with durable.told(self._run.weights_path):
+                    # h5py does not survive a full disk, so we look before it is
+                    if shutil.disk_usage(part.parent).free < 8 * self._core.count_params():
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    self._core.save_weights(part)
+                    os.replace(part, self._run.weights_path)
             else:
                 self._state["waited"] += 1
         finally:
@@ -287,12 +295,8 @@ class _Loop:
         values = {str(i): ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
         values |= {f"statistics{i}": values for i, values in enumerate(self._statistics.averages)}
         state = np.frombuffer(json.dumps(self._state).encode(), np.uint8)
-        part = self._run.checkpoint_path.with_suffix(".part")
-        with open(part, "wb") as file:
+        with durable.replaced(self._run.checkpoint_path) as file:
             np.savez(file, state=state, **values)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, self._run.checkpoint_path)
 
     def _restore(self) -> None:
         try:

@@ -39,6 +39,11 @@ def test_init_writes_where_it_is_told(home: Path, capsys: pytest.CaptureFixture[
     assert told(capsys, "check", path) == (0, f"{path}: no mistakes\n", "")
 
 
+def test_init_prints_what_a_dash_is_to_take(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(capsys, "init", "-") == (0, manual.template(), "")
+    assert list(home.rglob("*")) == []
+
+
 def test_init_writes_over_nothing_unless_forced(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = own(home, "[log]\n")
 

@@ -82,7 +82,7 @@ CALIBRATE = "--calibrate pictures --pictures 8"
         pytest.param(
             "small.tflite -o val.json/o.tflite --scheme float16",
             74,
-            "val.json/o.tflite: cannot write: File exists",
+            "val.json: cannot write: File exists",
             id="unwritable",
         ),
         pytest.param(

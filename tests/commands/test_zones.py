@@ -107,6 +107,7 @@ def test_where_no_picture_may_be_seen_the_zones_are_drawn_on_black(desk: Path, m
             2,
             "--output z.mp4: expected a picture, such as zones.png",
         ),
+        (ZONES, ["-s", "photo.jpg", "-o", "."], 2, "--output .: expected a picture, such as zones.png"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(

@@ -61,6 +61,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("./clip.mp4", Video("./clip.mp4")),
         ("file:clip.mp4?live=yes&fps=5", Video("clip.mp4", live=True, fps=5)),
         ("file:clip.mp4?loop", Video("clip.mp4", loop=True)),
+        ("clip.mp4?live=yes&fps=5", Video("clip.mp4", live=True, fps=5)),
+        ("a.jpg?rotation=90", Pictures("a.jpg", 90)),
         ("no ending", Video("no ending")),
         ("a:b.mp4", Video("a:b.mp4")),
         ("pattern:x.mp4", Video("pattern:x.mp4")),

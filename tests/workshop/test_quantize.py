@@ -192,6 +192,22 @@ def test_a_pattern_that_is_none_is_told() -> None:
     )
 
 
+def test_a_pattern_that_fits_no_layer_is_told() -> None:
+    with pytest.raises(ConfigError) as caught:
+        converted("int8", wider=(Widened("hands", 32),))
+
+    assert str(caught.value) == "--wider: no layer is called 'hands'; --layers names those that there are"
+
+
+def test_the_library_is_not_heard(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level("INFO"):
+        converted("int8")
+
+    assert (caplog.text, capfd.readouterr().err) == ("", "")
+
+
 def test_a_range_that_is_missing_is_told_in_one_line() -> None:
     with pytest.raises(ModelError) as caught:
         quantize.quantize(small_nets.parent().data, SCHEMES["int8"], {"nothing": (0, 1)})

@@ -81,7 +81,7 @@ def test_an_unknown_kind_of_weights_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         Settings("a.json", quantize="int2", weights=str(tmp_path))
 
-    words = ", int8, int4, ternary, binary"
+    words = "int8, int4, ternary, binary"
     assert str(caught.value) == f"--quantize: expected one of {words}, got 'int2'"
 
 

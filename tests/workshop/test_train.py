@@ -21,7 +21,7 @@ import program
 import small_nets
 import squares
 
-from edge_detect.errors import ConfigError, DatasetError, EdgeDetectError, InputMissing, ModelError
+from edge_detect.errors import ConfigError, DatasetError, EdgeDetectError, InputMissing, ModelError, SinkError
 from edge_detect.workshop import distil, net, prune, qat, start, train
 from edge_detect.workshop.dataset import Label, Picture
 from edge_detect.workshop.run import Run
@@ -308,6 +308,39 @@ def test_settings_of_the_folder_that_contradict_are_told(tmp_path: Path, four: s
         f"{folder}: holds a run with another --data, --batch, --frozen-norms;"
         " give a new folder, or the same settings to go on"
     )
+
+
+def test_what_failed_before_its_first_step_may_be_asked_for_in_another_way(tmp_path: Path, four: str) -> None:
+    with pytest.raises(InputMissing):
+        train.train(short(four, weights="no.h5"), tmp_path)
+
+    assert ended_well(train.train(short(four), tmp_path))
+
+
+def test_a_run_that_cannot_be_written_is_told(tmp_path: Path, four: str) -> None:
+    place = tmp_path / "run"
+    place.write_text("a file")
+
+    with pytest.raises(SinkError) as caught:
+        train.train(short(four), place)
+
+    assert str(caught.value) == f"{place}: cannot write: File exists"
+
+
+@pytest.mark.parametrize(
+    "blocked, name",
+    [(".checkpoint.npz.part", "checkpoint.npz"), ("curves.csv", "curves.csv")],
+    ids=["checkpoint", "curves"],
+)
+def test_a_file_of_a_run_that_cannot_be_written_is_told(
+    tmp_path: Path, eager: None, four: str, blocked: str, name: str
+) -> None:
+    (tmp_path / blocked).mkdir()
+
+    with pytest.raises(SinkError) as caught:
+        train.train(short(four), tmp_path)
+
+    assert str(caught.value) == f"{tmp_path / name}: cannot write: Is a directory"
 
 
 @pytest.mark.parametrize(
