@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +14,21 @@ from edge_detect import requirements
 from edge_detect.errors import EdgeDetectError, InputMissing
 from edge_detect.requirements import MARK, Python, Wanted, ask_python, lacking, wanted
 
+ROOT = Path(__file__).resolve().parents[1]
 BOOKWORM = Python(Path("/usr/bin/python3"), (3, 11), True, True, "1.24.2", True)
 TRIXIE = replace(BOOKWORM, version=(3, 13), numpy="2.2.4")
 HERE = Wanted("/home/pi/edge_detect", True, "0.1.0 abc")
 CONFIGURATION = "home = /usr/bin\ninclude-system-site-packages = {shared}\nversion = {version}\n"
+
+
+def test_pip_takes_what_the_pages_tell_to_install() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    pages = "".join(page.read_text() for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    told = set(re.findall(r'pip install "([^"]+)"', pages)) - {"numpy<2"}
+
+    assert len(told) >= 7
+    assert [one for one in told if not re.fullmatch(r"\.\[[a-z,-]+\]", one)] == []
+    assert {extra for one in told for extra in one[2:-1].split(",")} <= set(extras)
 
 
 @pytest.fixture

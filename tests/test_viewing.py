@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 pytest.importorskip("tornado", reason="needs tornado, from the extra web")
 
 from visitor import Site
+from waiting import wait_until
 
 from edge_detect import viewing
 from edge_detect.model import open_model
@@ -65,6 +67,17 @@ def test_a_stalled_viewer_tells_when_it_was_closed(filmed: Site, monkeypatch: py
 
     assert seen["shown"] == []
     assert 0.3 <= seen["closed"] < 2.5
+
+
+def test_ctrl_c_is_left_to_who_measures(filmed: Site) -> None:
+    command = [sys.executable, "-m", "edge_detect.web.audience", str(filmed.port), "1", "15", "fast"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as viewers:
+        wait_until(lambda: filmed.web.viewers)
+        viewers.send_signal(signal.SIGINT)
+        told, error = viewers.communicate(timeout=30)
+
+    assert (viewers.returncode, error) == (0, "")
+    assert json.loads(told)["shown"]
 
 
 def test_who_is_not_let_in_is_an_error(tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ class _Job:
     def failed(self) -> bool:
         return len(self.accounts) < len(self.shards) or not self.shards
 
+    def cut_off(self, ended: float) -> list[str]:
+        """A line where a video holds much less than its header promises, by number and by time."""
+        frames = sum(account.frames for account in self.accounts.values())
+        seconds = self.length.seconds
+        if frames >= 0.9 * seconds * self.length.fps or ended >= 0.9 * seconds:
+            return []
+        return [f"{self.recording.name}: ends at {ended:.1f} of {seconds:.1f} s: cut off or damaged"]
+
 
 class Batch:
     """The work on some recordings; the same again goes on where it was left."""
@@ -219,12 +227,17 @@ class Batch:
                 if not job.failed:
                     parts = [(shard, job.accounts[shard]) for shard in job.shards]
                     problems += [line for _, account in parts for line in account.skipped]
+                    ended = 0.0
                     for scene, events in judge(job.recording, merge.scenes(self._ledger, parts)):
                         row = record(scene, judge.labels, scene.frame.time)
                         file.write(encode(row).encode() + b"\n")
                         tally.add(row)
                         for event in events:
                             told.write(encode(to_json(event)).encode() + b"\n")
+                        ended = scene.frame.time
+                    for problem in job.cut_off(ended):
+                        log.error("%s", problem)
+                        problems.append(problem)
                     tally.finish(1 / (job.length.fps or 25.0))
                 tally.problems = tuple(problems)
         durable.write(folder / "summary.csv", summary.to_csv(tallies))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,6 +151,27 @@ def prepare_workshop() -> None:
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
     except (OSError, AttributeError):
         pass  # another C library
+
+
+def need(command: str, modules: Mapping[str, str]) -> None:
+    """Tells what is not installed before the long work, not after it.
+
+    Args:
+        command: Who needs it.
+        modules: The packages that are installed for them, by the names of the modules.
+
+    Raises:
+        DependencyError: A module is missing.
+    """
+    from importlib.util import find_spec
+
+    from edge_detect.errors import DependencyError
+
+    if missing := [package for module, package in modules.items() if not find_spec(module)]:
+        packages = " ".join(f"'{name}'" for name in missing)
+        raise DependencyError(
+            f"{command} needs {', '.join(missing)}: pip install {packages}, or 'edge_detect[workshop]'"
+        )
 
 
 def acts_of(

@@ -122,6 +122,7 @@ def _names(text: str) -> dict[str, str]:
 
 def main(options: argparse.Namespace) -> int:
     """Does what the second word says."""
+    arguments.need("dataset", {"PIL": "pillow"})
     act: Callable[[argparse.Namespace], int] = options.do
     return act(options)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_detect.commands import arguments
-from edge_detect.errors import ConfigError, DependencyError, SinkError
+from edge_detect.errors import ConfigError, SinkError
 
 if TYPE_CHECKING:
     from edge_detect.workshop.dataset import Dataset
@@ -69,7 +69,8 @@ def main(options: argparse.Namespace) -> int:
     folders = _folders(options)
     for option in ("curves", "report"):
         _check_place(getattr(options, option))
-    _check_packages(drawn=bool(options.curves or options.report))
+    drawn = {"matplotlib": "matplotlib"} if options.curves or options.report else {}
+    arguments.need("evaluate", {"pycocotools": "pycocotools", "PIL": "pillow"} | drawn)
     from edge_detect.workshop import evaluate
 
     opened = evaluate.open_models(paths, labels, options.threads)
@@ -119,15 +120,6 @@ def _check_place(place: str | None) -> None:
         raise SinkError(f"{place}: cannot write: no folder {Path(place).parent}; make it first")
     if place and Path(place).is_dir():
         raise SinkError(f"{place}: cannot write: a folder, expected a file")
-
-
-def _check_packages(*, drawn: bool) -> None:
-    """What is not installed is told before the long work, not after it."""
-    from importlib.util import find_spec
-
-    for name in ("pycocotools", "matplotlib") if drawn else ("pycocotools",):
-        if not find_spec(name):
-            raise DependencyError(f"evaluate needs {name}: pip install '{name}', or 'edge_detect[workshop]'")
 
 
 def _read(options: argparse.Namespace, place: str, folder: Path | None) -> Dataset:

@@ -162,7 +162,7 @@ def _card(data: bytes, path: Path) -> Card:
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="edge-detect-") as folder:
-        copy = Path(folder) / path.with_suffix(".tflite").name
+        copy = Path(folder) / path.name
         copy.write_bytes(data)
         return models.examine(models.read_file(copy))
 

@@ -185,6 +185,26 @@ def test_a_broken_file_is_a_line_and_not_the_end(
     assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == [*bad.problems]
 
 
+def test_a_video_that_was_cut_off_is_told_and_its_beginning_kept(
+    work: Work, footage: Footage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = films.plain(tmp_path / "half.mkv", 100)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    recordings = footage("a.mp4") + find([str(path)])[0]
+    batch = begin(recordings, tmp_path / "out")
+
+    assert do(batch, Hands(work))
+    whole, half = sorted(batch.finish(tmp_path / "out", JUDGE), key=lambda tally: tally.name)
+
+    assert (whole.frames, whole.problems) == (60, ())
+    assert 0 < half.frames < 60
+    (line,) = half.problems
+    assert line.startswith(f"{path}: ends at ")
+    assert line.endswith(" of 4.0 s: cut off or damaged")
+    assert line in caplog.messages
+
+
 def test_a_file_that_changes_meanwhile_is_told(work: Work, footage: Footage, tmp_path: Path) -> None:
     batch = begin(footage("a.mp4", "b.mp4"), tmp_path / "out")
     (tmp_path / "a.mp4").write_bytes(b"gone")

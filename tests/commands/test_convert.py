@@ -92,6 +92,12 @@ CALIBRATE = "--calibrate pictures --pictures 8"
             id="no model",
         ),
         pytest.param(
+            f"pictures/0.png -o o.tflite {CALIBRATE}",
+            1,
+            "0.png: this is a PNG picture, not a TFLite model; expected a .tflite file",
+            id="a picture as model",
+        ),
+        pytest.param(
             f"small.tflite -o o.tflite --max-drop 1 {CALIBRATE}",
             2,
             "--max-drop: expected --validate DATA and a scheme that is calibrated",

@@ -31,6 +31,21 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_what_is_not_installed_is_told_before_the_work(place: Path) -> None:
+    (place / "none").mkdir()
+    (place / "none/sitecustomize.py").write_text(
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'PIL' else find(name, *a)\n"
+    )
+
+    end = run("dataset", "label", "images", "-o", "more.json", env=program.before_all(place / "none"))
+
+    assert (end.returncode, end.stderr) == (
+        1,
+        "edge-detect: error: dataset needs pillow: pip install 'pillow', or 'edge_detect[workshop]'\n",
+    )
+
+
 def test_a_sound_set_passes_the_check(place: Path) -> None:
     end = run("dataset", "check", "set.json")
 
