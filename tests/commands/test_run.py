@@ -389,7 +389,8 @@ def test_a_video_starts_without_what_only_other_sources_and_runs_need(desk: Path
     imported = start_and_tell_imports(desk, f"{MODELS / 'detector-fast.tflite'}")
 
     assert imported >= {"edge_detect.sources.video", "edge_detect.decoders.ssd", "edge_detect.following"}
-    assert imported & {"imutils", "urllib.request", "numpy.ma"} == set()
+    itself = {"numpy.ma"} if np.__version__ < "2" else set()  # numpy 1 brings it along
+    assert imported & {"imutils", "urllib.request", "numpy.ma"} == itself
 
 
 def test_a_run_has_no_thread_that_nobody_asked_for(desk: Path) -> None:
