@@ -85,7 +85,9 @@ def _rate(capture: Any) -> float:
 
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
-    """OpenCV's reader of a video file; one decoding thread, the others are the runtime's.
+    """OpenCV's reader of a video file, whose pictures come upright.
+
+    One decoding thread, the others are the runtime's.
 
     Raises:
         InputMissing: There is no such file, or it may not be read.
@@ -106,6 +108,7 @@ def opened(path: str) -> Iterator[Any]:
     try:
         if not capture.isOpened():
             raise SourceError(f"{path}: not a video that can be read (expected MP4, MKV, AVI, MJPEG ...)")
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # a phone films lying, and says how to turn it
         yield capture
     finally:
         capture.release()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -145,6 +146,24 @@ def test_frames_are_turned(clip: Write, rotation: int, flip: str, corner: tuple[
 
     assert frame is not None
     assert frame.size == ((48, 64) if rotation % 180 else (64, 48))
+    assert frame.image[corner].mean() > 200
+    assert frame.image[24, 24].mean() < 50
+
+
+@pytest.mark.parametrize("turn, corner", [((0, 1, -1, 0), (0, -1)), ((-1, 0, 0, -1), (-1, -1))])
+def test_a_video_that_was_filmed_lying_comes_upright(
+    clip: Write, turn: tuple[int, int, int, int], corner: tuple[int, int]
+) -> None:
+    path = clip(frames=1)
+    data = path.read_bytes()
+    matrix = data.index(b"tkhd") + 44  # a, b, u, c, d, v, x, y, w; source: ISO/IEC 14496-12, 8.3.2
+    a, b, c, d = (part << 16 for part in turn)
+    whole = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data[:matrix] + whole + data[matrix + len(whole) :])
+
+    frame = next(iter(Video(str(path))))
+
+    assert frame.size == ((48, 64) if turn[1] else (64, 48))
     assert frame.image[corner].mean() > 200
     assert frame.image[24, 24].mean() < 50
 
