@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import time
 from collections.abc import Callable
@@ -51,11 +52,12 @@ def shades(source: Video) -> list[int]:
     return [int(np.median(frame.image)) for frame in source]
 
 
-def test_every_frame_comes_once_in_order(clip: Write) -> None:
+def test_every_frame_comes_once_in_order(clip: Write, caplog: pytest.LogCaptureFixture) -> None:
     path = clip()
     frames = list(open_source(str(path)))
 
     assert [frame.number for frame in frames] == list(range(FRAMES))
+    assert caplog.messages == []
     assert [frame.time for frame in frames] == pytest.approx([number / 10 for number in range(FRAMES)])
     assert {(frame.size, frame.name) for frame in frames} == {((64, 48), str(path))}
     assert (
@@ -248,14 +250,19 @@ def test_mp4_that_was_cut_off_is_told(clip: Write, part: float) -> None:
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_frames_of_a_cut_off_avi_come_as_far_as_they_go(clip: Write, live: bool) -> None:
+@pytest.mark.parametrize("loop", [False, True])
+def test_frames_of_a_cut_off_avi_come_as_far_as_they_go_which_is_told_once(
+    clip: Write, caplog: pytest.LogCaptureFixture, live: bool, loop: bool
+) -> None:
     path = clip("a.avi", "MJPG")
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"movi") + 6000])
-    frames = list(Video(str(path), live=live, fps=1000))
+    frames = list(islice(Video(str(path), live=live, fps=1000, loop=loop), FRAMES))
 
-    assert 5 < len(frames) < FRAMES
     assert [frame.number for frame in frames] == list(range(len(frames)))
+    assert (5 < len(frames) < FRAMES) != loop
+    (told,) = caplog.messages
+    assert re.fullmatch(rf"{path}: ends at [0-2]\.\d of 3\.0 s: cut off or damaged", told)
 
 
 def test_video_without_a_frame_is_told(clip: Write) -> None:
