@@ -120,6 +120,8 @@ def opened(path: str) -> Iterator[Any]:
         InputMissing: There is no such file, or it may not be read.
         SourceError: It is not a video.
     """
+    if Path(path).is_fifo():
+        raise SourceError(f"{path}: is a pipe, expected a file; - reads MJPEG or raw frames from a pipe")
     try:
         with Path(path).open("rb") as file:
             empty = not file.read(1)

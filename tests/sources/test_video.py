@@ -214,6 +214,16 @@ def test_file_that_may_not_be_read_is_told(clip: Write) -> None:
     assert str(caught.value) == f"{path}: cannot read the video: Permission denied"
 
 
+def test_pipe_is_told_before_its_writer_is_asked(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mkv")
+
+    with pytest.raises(SourceError) as caught:
+        next(iter(Video(str(tmp_path / "a.mkv"))))
+
+    expected = "is a pipe, expected a file; - reads MJPEG or raw frames from a pipe"
+    assert str(caught.value) == f"{tmp_path}/a.mkv: {expected}"
+
+
 def test_empty_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
 
