@@ -102,7 +102,8 @@ class Detector:
 
     def _finish(self, found: Detections, fit: Fit, size: tuple[int, int]) -> Detections:
         corners = boxes.clip(fit.to_picture(found.boxes, size), *size)
-        found = Detections(corners, found.scores, found.classes)
+        # rounding may make it 1.004, and no JSON holds an infinite one
+        found = Detections(corners, np.minimum(found.scores, 1), found.classes)
         inside = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])  # false for NaN too
         if not inside.all():
             found = found.pick(inside)

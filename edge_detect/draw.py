@@ -19,6 +19,7 @@ from edge_detect.scene import Scene
 
 SHOW_WIDTH = 800
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+LONG = 16  # times as long as wide: scaled, it would be a line, or fill the memory
 SMALLEST = 0.3  # of the letters, in OpenCV's measure; what is smaller cannot be read
 Colour: TypeAlias = tuple[int, int, int]
 Box: TypeAlias = tuple[int, int, int, int]
@@ -49,11 +50,13 @@ def annotate(scene: Scene, labels: Labels, width: int = 0) -> Image:
     Args:
         scene: Its frame stays as it is.
         labels: Names of the classes.
-        width: The picture is scaled to this width first, so that lines stay crisp; 0 keeps it.
+        width: The picture is scaled to this width first, so that lines stay crisp; 0 keeps it, and a
+            picture much longer than wide, or wider than long, is kept as well.
     """
     image, scale = scene.frame.image, 1.0
-    if width and width != image.shape[1]:
-        scale = width / image.shape[1]
+    across, down = scene.frame.size
+    if width not in (0, across) and across < LONG * down and down < LONG * across:
+        scale = width / across
         inter = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
         image = cast(Image, imutils.resize(image, width=width, inter=inter))
     else:

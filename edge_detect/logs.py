@@ -18,6 +18,8 @@ PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERR
 """Of sd-daemon(3): what `<N>` at the start of a line tells the journal."""
 SERVICE_INTERVAL = 60.0  # seconds; a service that is well writes no more than one line in this time
 REPEAT = 60.0  # seconds within which the same trouble is told once, and then counted
+MANY = {"many": True}  # as `extra` of a message that has lines of its own
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def to_journal(environment: str | None = None) -> bool:
@@ -43,12 +45,12 @@ def configure(level: int, form: str = "text") -> None:
         form: One of `FORMS`; text loses its time stamps where the journal adds its own.
     """
     journal = to_journal()
-    layout: logging.Formatter = Json() if form == "json" else logging.Formatter("%(message)s")
+    layout: logging.Formatter = Json() if form == "json" else Text("%(message)s")
     if journal:
         layout = Prefixed(layout)
     handler: logging.Handler = Steady(sys.stderr)
     if form == "text" and not journal:
-        layout = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+        layout = Text("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
         handler = logging.StreamHandler(sys.stderr)
     else:
         sys.excepthook = _tell_crash
@@ -66,11 +68,24 @@ def tell(message: str) -> None:
         logging.getLogger("edge_detect").error("%s", message)
     else:
         prefix = f"<{PRIORITIES[logging.ERROR]}>" if to_journal() else ""
-        sys.stderr.write(f"{prefix}edge-detect: error: {message}\n")
+        sys.stderr.write(f"{prefix}edge-detect: error: {visible(message)}\n")
 
 
 def _tell_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     logging.getLogger("edge_detect").critical("%s", error or kind.__name__, exc_info=(kind, error, trace))
+
+
+def visible(text: str) -> str:
+    """The text with control characters as they are written in Python: they forge no line and no colour."""
+    return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+
+
+class Text(logging.Formatter):
+    """A message as one line, whatever stands in the names in it; a traceback keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 of logging.Formatter
+        told = super().formatMessage(record)
+        return told if getattr(record, "many", False) else visible(told.rstrip("\n"))
 
 
 class Prefixed(logging.Formatter):
@@ -82,7 +97,7 @@ class Prefixed(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = f"<{PRIORITIES.get(record.levelno, PRIORITIES[logging.INFO])}>"
-        lines = self._inner.format(record).splitlines() or [""]
+        lines = self._inner.format(record).split("\n")
         return "\n".join(prefix + line for line in lines)
 
 

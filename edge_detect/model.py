@@ -16,6 +16,7 @@ from edge_detect.decoders import Decoder
 from edge_detect.errors import InputMissing, ModelError
 from edge_detect.interpreter import Interpreter, runtime
 from edge_detect.labels import Labels
+from edge_detect.uri import is_text
 
 if TYPE_CHECKING:
     from edge_detect.anchors import Anchors
@@ -60,8 +61,10 @@ def read_file(path: Path) -> File:
 
     Raises:
         InputMissing: There is no such file, or it may not be read.
-        ModelError: It is a directory.
+        ModelError: It is a directory, or the runtime cannot be told its name.
     """
+    if not is_text(str(path)):
+        raise ModelError(f"{path}: expected a name in UTF-8; rename the file")
     try:
         data = path.read_bytes()
     except IsADirectoryError as error:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edge_detect import board, notify
+from edge_detect import board, logs, notify
 from edge_detect.frame import Frame
 from edge_detect.heartbeats import WATCHDOG, Heartbeats
 from edge_detect.notify import Notify
@@ -141,7 +141,7 @@ class Supervisor:
         if not self._told:
             self._told = True
             log.critical("hangs: %s", late)
-            log.critical("%s", stacks())
+            log.critical("%s", stacks(), extra=logs.MANY)
 
     def _status(self) -> str:
         """`18.2 fps, 3 objects, 62 C`, of the time since the last one."""

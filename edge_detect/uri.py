@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+]+):", re.ASCII)
-_CREDENTIALS = re.compile(r"(://[^/@\s:]*):\S*@")  # up to the last @: passwords hold @ and /
+_CREDENTIALS = re.compile(r"(:/{1,2}[^/@\s:]*):\S*@")  # up to the last @: passwords hold @ and /
 _SECRET_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|pwd|token|key|secret)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
 
 

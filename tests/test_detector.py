@@ -169,6 +169,12 @@ def test_boxes_that_are_not_finite_leave_the_others_alone(open_detector: Open, w
     assert np.isfinite(found.boxes).all()
 
 
+def test_a_score_is_never_above_one(open_detector: Open) -> None:
+    values = end_to_end([[0.2, 0.35, 0.6, 0.65]] * 3, (np.inf, 1.004, 0.5))
+
+    assert open_detector(values)(FRAME).scores.tolist() == [1, 1, 0.5]
+
+
 @pytest.mark.parametrize(
     ("confidence", "n"), [(0.0, 2), (0.3, 2), (0.5, 2), (0.5001, 1), (0.75, 1), (0.76, 0), (1.0, 0)]
 )
@@ -291,12 +297,12 @@ def test_the_net_computes_with_the_values_that_it_was_trained_on(
     std: tuple[float, ...],
 ) -> None:
     data = colour_meter(dtype=dtype, scale=scale, zero_point=zero_point)
-    image = np.full((96, 96, 3), (150, 180, 230), np.uint8)
+    image = np.full((96, 96, 3), (100, 130, 170), np.uint8)
 
     found = open_detector(data, 0.05)(Frame(image, 0.0, 0))
 
     assert found.classes.tolist() == [0]
-    assert found.scores[0] == pytest.approx((230 - mean[0]) / std[0], abs=max(scale, 2e-4))  # a float mean
+    assert found.scores[0] == pytest.approx((170 - mean[0]) / std[0], abs=max(scale, 2e-4))  # a float mean
 
 
 def test_the_bars_are_of_the_grey_that_the_family_is_trained_with(open_detector: Open) -> None:

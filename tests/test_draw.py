@@ -128,6 +128,16 @@ def test_the_surest_box_is_on_top() -> None:
     assert not is_tint(image, 5)[298:303, 300].any()
 
 
+@pytest.mark.parametrize("size", [(6000, 1), (4000, 3), (3, 4000), (1, 1), (96, 6)])
+def test_a_picture_that_is_hardly_more_than_a_line_is_not_scaled_to_nothing_nor_to_gigabytes(
+    size: tuple[int, int],
+) -> None:
+    height, width = drawn([[0, 0, *size]], size=size, width=800).shape[:2]
+
+    assert min(height, width) >= 1
+    assert height * width <= 800 * 800
+
+
 @pytest.mark.parametrize("width", [320, 800, 1280])
 def test_boxes_stay_in_place_when_the_picture_is_scaled(width: int) -> None:
     image = drawn([[160, 240, 480, 420]], width=width)

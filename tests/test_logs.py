@@ -19,11 +19,15 @@ import logging, sys, warnings
 from edge_detect import logs
 logs.configure(logging.DEBUG, sys.argv[1])
 log = logging.getLogger("edge_detect.x")
-log.debug("a detail"); log.info("18.2 %s", "fps"); log.warning("camera lost"); log.error("two\\nlines")
+log.debug("a detail"); log.info("18.2 %s", "fps"); log.warning("camera lost"); log.error("two\\nlines: %s", "\\x1b\\x85\\u2028 é")
+log.critical("a\\nb", extra=logs.MANY)
 warnings.warn("old")
-if sys.argv[2:]: logs.tell("no model")
+if sys.argv[2:]: logs.tell("no\\nmodel")
 else: raise ValueError("broken")
 """
+
+ONE_LINE = r"two\nlines: \x1b\x85\u2028 é"
+"""What is left of a message whose words would begin a line of their own, or paint the terminal."""
 
 
 def talk(tmp_path: Path, *words: str, journal: bool = True) -> list[str]:
@@ -34,15 +38,16 @@ def talk(tmp_path: Path, *words: str, journal: bool = True) -> list[str]:
         stream = f"{found.st_dev}:{found.st_ino if journal else found.st_ino + 1}"
         environment = {**os.environ, "JOURNAL_STREAM": stream}
         subprocess.run([sys.executable, "-c", TALK, *words], env=environment, stderr=file, check=False)
-    return log.read_text().splitlines()
+    return log.read_text().rstrip("\n").split("\n")
 
 
 def test_every_line_for_the_journal_begins_with_its_priority(tmp_path: Path) -> None:
     told = talk(tmp_path, "text")
 
-    assert told[:5] == ["<7>a detail", "<6>18.2 fps", "<4>camera lost", "<3>two", "<3>lines"]
-    assert told[5].startswith("<4>")
-    assert told[5].endswith("UserWarning: old")
+    assert told[:3] == ["<7>a detail", "<6>18.2 fps", "<4>camera lost"]
+    assert told[3:6] == [f"<3>{ONE_LINE}", "<2>a", "<2>b"]
+    assert told[6].startswith("<4>")
+    assert told[6].endswith("UserWarning: old")
     crash = told.index("<2>broken")
     assert told[crash + 1] == "<2>Traceback (most recent call last):"
     assert told[-1] == "<2>ValueError: broken"
@@ -52,10 +57,13 @@ def test_every_line_for_the_journal_begins_with_its_priority(tmp_path: Path) -> 
 def test_a_terminal_gets_times_and_words(tmp_path: Path) -> None:
     told = talk(tmp_path, "text", journal=False)
 
-    assert [re.sub(r"^\d\d:\d\d:\d\d", "TIME", line) for line in told[:3]] == [
+    assert [re.sub(r"^\d\d:\d\d:\d\d", "TIME", line) for line in told[:6]] == [
         "TIME DEBUG a detail",
         "TIME INFO 18.2 fps",
         "TIME WARNING camera lost",
+        f"TIME ERROR {ONE_LINE}",
+        "TIME CRITICAL a",
+        "b",
     ]
     assert told[-1] == "ValueError: broken"
 
@@ -68,17 +76,19 @@ def test_a_program_gets_one_object_a_line(tmp_path: Path, journal: bool) -> None
     objects = [json.loads(re.sub("^<.>", "", line)) for line in told]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", objects[0].pop("time"))
     assert objects[0] == {"level": "debug", "logger": "edge_detect.x", "message": "a detail"}
-    assert [told["level"] for told in objects[1:]] == ["info", "warning", "error", "warning", "critical"]
-    assert objects[3]["message"] == "two\nlines"
+    assert [told["level"] for told in objects[1:]] == [
+        "info", "warning", "error", "critical", "warning", "critical"
+    ]  # fmt: skip
+    assert objects[3]["message"] == "two\nlines: \x1b\x85\u2028 é"
     assert objects[-1]["traceback"].endswith("ValueError: broken")
 
 
 @pytest.mark.parametrize(
     ("form", "journal", "line"),
     [
-        ("text", True, "<3>no model"),
-        ("text", False, "edge-detect: error: no model"),
-        ("json", False, '"level": "error", "logger": "edge_detect", "message": "no model"}'),
+        ("text", True, r"<3>no\nmodel"),
+        ("text", False, r"edge-detect: error: no\nmodel"),
+        ("json", False, '"level": "error", "logger": "edge_detect", "message": "no\\nmodel"}'),
     ],
 )
 def test_the_last_word_has_the_form_of_all_others(

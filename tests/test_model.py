@@ -50,6 +50,13 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
     )
 
 
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        open_model(tmp_path / "caf\udce9.tflite")
+
+    assert str(caught.value) == f"{tmp_path}/caf\udce9.tflite: expected a name in UTF-8; rename the file"
+
+
 def test_a_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         open_model(tmp_path)

@@ -57,6 +57,13 @@ def test_each_output_is_wanted_once() -> None:
     assert wanted(Output()) == []
 
 
+def test_an_output_without_a_name_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        wanted(Output(outputs=("",)))
+
+    assert str(caught.value) == "--output: expected a file or a folder/, got an empty name"
+
+
 def test_one_that_is_wanted_anew_gets_the_scenes_from_then_on(outputs: Outputs) -> None:
     outputs.write(scene(number=0))
     exchange(outputs, "a.jsonl", "b.jsonl")

@@ -58,6 +58,7 @@ def test_settings_come_back_from_the_query(query: dict[str, str]) -> None:
         ("rtsp://:S3cret!@10.0.0.7/live", "rtsp://:***@10.0.0.7/live"),
         ("rtsp://admin:p@S3cret!@10.0.0.7/live", "rtsp://admin:***@10.0.0.7/live"),
         ("rtsp://admin:S3cret!:@10.0.0.7", "rtsp://admin:***@10.0.0.7"),
+        ("rtsp:/admin:S3cret!@10.0.0.7", "rtsp:/admin:***@10.0.0.7"),
         ("http://cam/shot?user=me&pwd=S3cret!", "http://cam/shot?user=me&pwd=***"),
         ("http://cam/shot?Password=S3cret!&size=2", "http://cam/shot?Password=***&size=2"),
         ("http://cam/shot?access_token=S3cret!", "http://cam/shot?access_token=***"),

@@ -19,7 +19,7 @@ from edge_detect.archive.crews import Crew
 from edge_detect.archive.footage import Recording
 from edge_detect.archive.ledger import Ledger
 from edge_detect.archive.merge import Judge
-from edge_detect.archive.piece import Length, measure
+from edge_detect.archive.piece import measure
 from edge_detect.archive.progress import Progress
 from edge_detect.archive.shards import Account, Shard, cut, join
 from edge_detect.archive.summary import Tally
@@ -28,6 +28,7 @@ from edge_detect.archive.work import Result
 from edge_detect.errors import EdgeDetectError, SourceLost
 from edge_detect.events import to_json
 from edge_detect.sinks.json_lines import record
+from edge_detect.sources.video import Length
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,8 @@ class _Job:
 
     def cut_off(self, ended: float) -> list[str]:
         """A line where a video holds much less than its header promises, by number and by time."""
-        frames = sum(account.frames for account in self.accounts.values())
-        seconds = self.length.seconds
-        if frames >= 0.9 * seconds * self.length.fps or ended >= 0.9 * seconds:
-            return []
-        return [f"{self.recording.name}: ends at {ended:.1f} of {seconds:.1f} s: cut off or damaged"]
+        problem = self.length.missed(sum(account.frames for account in self.accounts.values()), ended)
+        return [f"{self.recording.name}: {problem}"] if problem else []
 
 
 class Batch:

@@ -10,10 +10,10 @@ from typing import Any
 
 from edge_detect import durable
 from edge_detect.archive.footage import Recording
-from edge_detect.archive.piece import Length
 from edge_detect.archive.shards import Account, Shard
 from edge_detect.archive.work import Result
 from edge_detect.errors import ConfigError, SinkError
+from edge_detect.sources.video import Length
 
 FORM = 1
 

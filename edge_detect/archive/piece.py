@@ -12,23 +12,10 @@ from typing import Any
 import cv2
 
 from edge_detect.frame import Image
-from edge_detect.sources.video import opened
+from edge_detect.sources.video import Length, opened
 
 _MARGINS = (1.0, 4.0, 16.0, 64.0)
 """Seconds before the cut to which we go, until the frame there is one before the cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class Length:
-    """What the header of a video promises; the frames may tell otherwise.
-
-    Attributes:
-        seconds: 0 when unknown.
-        fps: Frames a second; 0 when unknown.
-    """
-
-    seconds: float = 0.0
-    fps: float = 0.0
 
 
 def measure(path: str) -> Length:
@@ -39,10 +26,7 @@ def measure(path: str) -> Length:
         SourceError: It is not a video.
     """
     with opened(path) as capture:
-        fps, frames = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    if not (math.isfinite(fps) and 0 < fps <= 1000):
-        return Length()
-    return Length(frames / fps if 0 < frames < 1e9 else 0.0, fps)
+        return Length.of(capture)
 
 
 @dataclass(eq=False)

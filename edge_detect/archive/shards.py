@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass
 
 from edge_detect.archive.footage import File, Recording
-from edge_detect.archive.piece import Length
+from edge_detect.sources.video import Length
 
 ALBUM = 100
 """Pictures in a shard."""

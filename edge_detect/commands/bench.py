@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge_detect.commands import arguments
 from edge_detect.errors import ConfigError, InputMissing
+from edge_detect.uri import public
 
 if TYPE_CHECKING:
     from edge_detect.benchmark import Report
@@ -48,7 +49,7 @@ def main(options: argparse.Namespace) -> int:
     if not options.source:
         raise ConfigError("the following arguments are required: -s/--source (see edge-detect bench --help)")
     if not Path(options.source).is_file():
-        raise InputMissing(f"{options.source}: expected a video file, there is none")
+        raise InputMissing(f"{public(options.source)}: expected a video file, there is none")
     model = arguments.open_model(options)
     report = benchmark.measure(
         model,

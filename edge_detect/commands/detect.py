@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from edge_detect import lazy
 from edge_detect.commands import arguments
 from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
+from edge_detect.uri import public
 
 if TYPE_CHECKING:
     from edge_detect.labels import Labels
@@ -49,7 +50,7 @@ def main(options: argparse.Namespace) -> int:
         found = pictures.find(place)
         files += found
         if not found:
-            failed = _tell(InputMissing(f"{place}: no picture there"))
+            failed = _tell(InputMissing(f"{public(place)}: no picture there"))
     if not files:
         return failed
     if options.output and kind_of(options.output) != "pictures":

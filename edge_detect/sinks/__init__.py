@@ -88,10 +88,12 @@ def kind_of(output: str) -> str:
     """The type of sink for what follows `--output`: `-`, a file by its ending, or a folder.
 
     Raises:
-        ConfigError: The ending names nothing that we write.
+        ConfigError: It is empty, or the ending names nothing that we write.
     """
     if output == "-":
         return "json"
+    if not output:  # the working folder is written ./
+        raise ConfigError("--output: expected a file or a folder/, got an empty name")
     if is_folder(output):
         return "pictures"
     suffix = Path(output).suffix.lower()

@@ -102,7 +102,8 @@ class Snapshots:
             return
         self._last = frame.time
         seen = sorted({self._labels[int(class_id)] for class_id in scene.detections.classes})
-        words = "-".join("".join(c for c in word if c.isalnum()) for word in seen)[:80]
+        words = "-".join("".join(c for c in word if c.isalnum()) for word in seen)
+        words = words.encode()[:80].decode(errors="ignore")  # a name may have 255 bytes
         save(self._annotate(scene, 0), self._folder / f"{self._stamp(frame)}-{words}.jpg")
 
     def _stamp(self, frame: Frame) -> str:

@@ -10,16 +10,16 @@ from typing import cast
 import cv2
 
 from edge_detect.draw import Annotate
-from edge_detect.errors import SinkError
+from edge_detect.errors import SinkError, SourceError
 from edge_detect.frame import Image
 from edge_detect.scene import Scene
 from edge_detect.sources import Source
+from edge_detect.sources.video import opened
 from edge_detect.uri import is_text
 
 log = logging.getLogger(__name__)
 
 RESERVE = 8 << 20  # bytes that stay free; the index at the end of the file has to fit as well
-CHECK_EVERY = 15  # frames between two looks at the free space
 LIVE_FPS = 15.0
 LONGEST_GAP = 10.0  # seconds that a picture is held while a camera is lost
 
@@ -49,8 +49,7 @@ class Video:
         self._check_space()
 
     def write(self, scene: Scene) -> None:
-        if self._written % CHECK_EVERY == 0:
-            self._check_space()
+        self._check_space()
         if self._writer is None:
             self._size, self._begun = scene.frame.size, scene.frame.time
             self._fps = LIVE_FPS if self._source.live else self._source.fps or LIVE_FPS
@@ -77,6 +76,9 @@ class Video:
     def _open(self) -> cv2.VideoWriter:
         if not is_text(name := str(self._path)):
             raise SinkError(f"{name}: expected a name in UTF-8")
+        if min(self._size) < 2:
+            width, height = self._size
+            raise SinkError(f"{name}: expected pictures of 2x2 pixels or more, got {width}x{height}")
         code = cv2.VideoWriter.fourcc(*("MJPG" if self._path.suffix.lower() == ".avi" else "mp4v"))
         writer = cv2.VideoWriter(name, code, self._fps, self._size)
         if not writer.isOpened():
@@ -99,4 +101,13 @@ class Video:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.release()
+            self._check_index()
             log.info("%s: %d frames written", self._path, self._written)
+
+    def _check_index(self) -> None:
+        """Nor does OpenCV tell that the end could not be written, without which an MP4 is nothing."""
+        try:
+            with opened(str(self._path)):
+                pass
+        except SourceError as error:
+            raise SinkError(f"{self._path}: cannot be played, its end is missing: disk full?") from error

@@ -105,6 +105,8 @@ def _place(text: str) -> tuple[str, str, dict[str, str]]:
         text = f"stdin:{text[1:]}"
     if text.startswith(("/dev/video", "/dev/v4l/")):
         text = f"v4l2:{text}"
+    if (head := text.partition("://")[0].lower()) in _REMOTE:
+        text = head + text[len(head) :]  # a phone writes Rtsp://
     # os.path asks without complaint: a name may be too long, or lie where we may not look
     word, mark, query = text.partition("?")
     if word in SCHEMES and not os.path.exists(text):
@@ -129,6 +131,6 @@ def _place_path(text: str, query: dict[str, str]) -> tuple[str, str, dict[str, s
     if os.path.isdir(path) or (any(sign in text for sign in "*?[") and not os.path.exists(path)):
         return "pictures", path, query
     if not os.path.exists(path):
-        raise InputMissing(f"source '{text}': no such file or folder")
+        raise InputMissing(f"source '{uri.public(text)}': no such file or folder")
     kind = "pictures" if path.lower().endswith(PICTURE_ENDINGS) else "file"
     return kind, path, query

@@ -12,6 +12,7 @@ from edge_detect import pixels
 from edge_detect.errors import EdgeDetectError, InputMissing, SourceError
 from edge_detect.frame import Frame
 from edge_detect.sources import PICTURE_ENDINGS
+from edge_detect.uri import public
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Pictures:
         files = find(self.address)
         if not files:
             raise InputMissing(
-                f"source '{self.address}': no picture there (expected JPEG, PNG, BMP, TIFF or WebP)"
+                f"source '{public(self.address)}': no picture there (expected JPEG, PNG, BMP, TIFF or WebP)"
             )
         return read(files, self.rotation, self.flip)
 

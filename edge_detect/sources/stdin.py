@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import select
@@ -16,6 +17,8 @@ from edge_detect import pixels
 from edge_detect.errors import SourceError
 from edge_detect.frame import Frame, Image
 from edge_detect.settings import check_range
+
+log = logging.getLogger(__name__)
 
 CHUNK = 1 << 16
 LONGEST = 64 << 20  # bytes without a whole picture: this is no MJPEG
@@ -86,6 +89,9 @@ class Stdin:
                 frame = np.frombuffer(bytes(rest[:size]), np.uint8)
                 del rest[:size]
                 yield self._image(frame)
+        if rest:
+            given = f"{self.width}x{self.height} {self.format}"
+            log.warning("stdin: ended within a frame; was it cut off, or is it not %s?", given)
 
     def _image(self, data: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> Image:
         if self.format == "i420":

@@ -62,7 +62,8 @@ class Stream:
                 if time.monotonic() - asked > self.patience:  # RTSP: what comes now lay in a buffer
                     raise SourceError(f"{name}: no frame for {self.patience:g} s")
                 if not fine:
-                    raise SourceError(f"{name}: the stream broke off")
+                    single = " after one picture; is that the address of single pictures?" * (number == 1)
+                    raise SourceError(f"{name}: the stream broke off{single}")
                 image = pixels.turn(image, self.rotation, self.flip)
                 yield Frame(image, time.monotonic(), number, name)
                 number += 1

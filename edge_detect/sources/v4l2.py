@@ -58,6 +58,7 @@ class V4l2:
         check_range("height", self.height, 16, 8192)
         check_range("fps", self.fps, 0.1, 1000)
         check_range("patience", self.patience, 0.5, 600)
+        check_range("freeze", self.freeze, 0, 86400)
         if len(self.format) != 4 or not self.format.isascii():
             raise ValueError(f"format: expected four letters such as MJPG or YUYV, got '{self.format}'")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ import cv2
 
 from edge_detect import pixels
 from edge_detect.errors import InputMissing, SourceError
-from edge_detect.frame import Frame
+from edge_detect.frame import Frame, Image
 from edge_detect.settings import check_range
 from edge_detect.uri import is_text
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -51,7 +54,7 @@ class Video:
         number, begun = 0, time.monotonic()
         while True:
             first = number
-            for image in self._images():
+            for image in self._images(tell=not number):
                 at = number / (self.fps or 25.0)
                 if self.live:
                     time.sleep(max(0.0, begun + at - time.monotonic()))
@@ -66,31 +69,59 @@ class Video:
             if not self.loop:
                 return
 
-    def _images(self) -> Iterator[Any]:
+    def _images(self, *, tell: bool) -> Iterator[Image]:
         with opened(self.address) as capture:
-            self.fps = self.fps or _rate(capture)
-            while True:
-                if self.live and not capture.grab():
-                    return
-                fine, image = capture.retrieve() if self.live else capture.read()
+            length, frames, at = Length.of(capture), 0, 0.0
+            self.fps = self.fps or length.fps
+            while capture.grab():
+                fine, image = capture.retrieve()
                 if not fine:
-                    return
+                    break
+                frames, at = frames + 1, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 yield image
+        if tell and frames and (problem := length.missed(frames, at)):
+            log.warning("%s: %s", self.address, problem)
 
 
-def _rate(capture: Any) -> float:
-    rate = float(capture.get(cv2.CAP_PROP_FPS))
-    return rate if isfinite(rate) and 0 < rate <= 1000 else 0.0
+@dataclass(frozen=True, slots=True)
+class Length:
+    """What the header of a video promises; the frames may tell otherwise.
+
+    Attributes:
+        seconds: 0 when unknown.
+        fps: Frames a second; 0 when unknown.
+    """
+
+    seconds: float = 0.0
+    fps: float = 0.0
+
+    @classmethod
+    def of(cls, capture: Any) -> Length:
+        """That of the video that OpenCV reads."""
+        fps, frames = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        if not (isfinite(fps) and 0 < fps <= 1000):
+            return cls()
+        return cls(frames / fps if 0 < frames < 1e9 else 0.0, fps)
+
+    def missed(self, frames: int, ended: float) -> str:
+        """What to say of a video that held much less, by number and by time; empty for nothing."""
+        if frames >= 0.9 * self.seconds * self.fps or ended >= 0.9 * self.seconds:
+            return ""
+        return f"ends at {ended:.1f} of {self.seconds:.1f} s: cut off or damaged"
 
 
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
-    """OpenCV's reader of a video file; one decoding thread, the others are the runtime's.
+    """OpenCV's reader of a video file, whose pictures come upright.
+
+    One decoding thread, the others are the runtime's.
 
     Raises:
         InputMissing: There is no such file, or it may not be read.
         SourceError: It is not a video.
     """
+    if Path(path).is_fifo():
+        raise SourceError(f"{path}: is a pipe, expected a file; - reads MJPEG or raw frames from a pipe")
     try:
         with Path(path).open("rb") as file:
             empty = not file.read(1)
@@ -106,6 +137,7 @@ def opened(path: str) -> Iterator[Any]:
     try:
         if not capture.isOpened():
             raise SourceError(f"{path}: not a video that can be read (expected MP4, MKV, AVI, MJPEG ...)")
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # a phone films lying, and says how to turn it
         yield capture
     finally:
         capture.release()

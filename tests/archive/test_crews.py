@@ -11,9 +11,9 @@ import pytest
 
 from edge_detect.archive.crews import Processes
 from edge_detect.archive.footage import Recording
-from edge_detect.archive.piece import Length
 from edge_detect.archive.shards import cut
 from edge_detect.archive.work import Work, look
+from edge_detect.sources.video import Length
 
 
 def test_processes_do_the_work_break_and_are_renewed(

@@ -8,10 +8,10 @@ import pytest
 
 from edge_detect.archive.footage import File, Recording
 from edge_detect.archive.ledger import Ledger
-from edge_detect.archive.piece import Length
 from edge_detect.archive.shards import Account, Shard
 from edge_detect.archive.work import Result
 from edge_detect.errors import ConfigError, SinkError
+from edge_detect.sources.video import Length
 
 FILE = File("a.mp4", "/x/a.mp4", 100, 5)
 VIDEO = Recording("a.mp4", (FILE,), video=True)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from edge_detect.archive.footage import File, Recording
-from edge_detect.archive.piece import Length
 from edge_detect.archive.shards import Account, cut, join
+from edge_detect.sources.video import Length
 
 FILE = File("a.mp4", "/x/a.mp4", 100, 5)
 VIDEO = Recording("a.mp4", (FILE,), video=True)

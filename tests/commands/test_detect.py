@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import program
+import pytest
 from program import run
 
 MODEL = ("-m", "model.tflite")
@@ -62,6 +63,15 @@ def test_what_cannot_be_read_is_skipped_and_told_in_the_exit_code(desk: Path) ->
         " ERROR skipped: bad.jpg: not a picture that can be read (expected JPEG, PNG, BMP, TIFF or WebP)\n"
     )
     assert missing.stderr.endswith(" ERROR skipped: no.jpg: no picture there\n")
+
+
+@pytest.mark.parametrize("words", [("detect",), ("bench", "-s"), ("run",)])
+def test_the_password_of_what_is_no_picture_is_not_told(desk: Path, words: tuple[str, ...]) -> None:
+    end = run(*words, " http://pi:S3cret@cam/a.jpg?b", *MODEL)
+
+    assert end.returncode == 66
+    assert " http://pi:***@cam/a.jpg?b" in end.stderr
+    assert "S3cret" not in end.stderr
 
 
 def test_nothing_to_look_at_needs_no_model(desk: Path) -> None:

@@ -153,8 +153,14 @@ def test_a_snapshot_of_a_camera_carries_the_time_in_utc(snapshots: Callable[...,
 
 @pytest.mark.parametrize(
     "label, end",
-    [("../../etc/passwd", "etcpasswd"), ("Öl", "Öl"), ("??", ""), ("x" * 300, "x" * 80)],
-    ids=["a path", "a letter of its own", "signs only", "far too long"],
+    [
+        ("../../etc/passwd", "etcpasswd"),
+        ("Öl", "Öl"),
+        ("??", ""),
+        ("x" * 300, "x" * 80),
+        ("猫" * 90, "猫" * 26),
+    ],
+    ids=["a path", "a letter of its own", "signs only", "far too long", "too long for the disk"],
 )
 def test_any_label_makes_a_name(snapshots: Callable[..., list[str]], label: str, end: str) -> None:
     assert snapshots(scene(BOX), labels=Labels((label,))) == [f"000000.000s-{end}.jpg"]

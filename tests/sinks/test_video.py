@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import logging
+import resource
+import shutil
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import scenes
 from scenes import as_it_is, scene
@@ -121,6 +124,49 @@ def test_closing_twice_is_safe_and_told_once(tmp_path: Path, caplog: pytest.LogC
         sink.close()
 
     assert caplog.messages == [f"{tmp_path}/o.mp4: 1 frames written"]
+
+
+@pytest.mark.parametrize("fps", [5, 7.5, 30])
+def test_another_program_that_fills_the_disk_ends_the_video_of_a_camera_of_any_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fps: float
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    with closing(Video(str(tmp_path / "o.mp4"), as_it_is, LIVE)) as sink:
+        for number in range(60):
+            sink.write(scene(time=number / fps))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=(8 << 20) - 1))
+        with pytest.raises(SinkError) as caught:
+            sink.write(scene(time=60 / fps))
+
+    message = f"disk full (7 MB left in {tmp_path}); the video ends here"
+    assert str(caught.value) == f"{tmp_path}/o.mp4: {message}"
+    assert len(greys(tmp_path / "o.mp4")) == round(59 / fps * 15) + 1
+
+
+def test_a_video_that_lost_its_end_is_told(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8)
+    sink = Video(str(tmp_path / "o.mp4"), as_it_is, recorded(25))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # as if the disk were full
+    try:
+        for _ in range(20):
+            sink.write(scene(image=noise))
+        with pytest.raises(SinkError) as caught:
+            sink.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert str(caught.value) == f"{tmp_path}/o.mp4: cannot be played, its end is missing: disk full?"
+    assert (tmp_path / "o.mp4").stat().st_size == 100_000
+
+
+@pytest.mark.parametrize("size", [(1, 1), (6000, 1)])
+def test_a_picture_that_is_too_small_for_a_video_is_told(tmp_path: Path, size: tuple[int, int]) -> None:
+    with pytest.raises(SinkError) as caught:
+        write(tmp_path / "o.mp4", recorded(25), scene(image=scenes.picture(100, size)))
+
+    expected = f"expected pictures of 2x2 pixels or more, got {size[0]}x{size[1]}"
+    assert str(caught.value) == f"{tmp_path}/o.mp4: {expected}"
 
 
 def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:

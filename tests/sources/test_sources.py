@@ -54,6 +54,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("/dev/v4l/by-id/usb-C920-video-index0", V4l2("/dev/v4l/by-id/usb-C920-video-index0")),
         ("rtsp://u:p@h/x?y=1", Stream("rtsp://u:p@h/x?y=1")),
         ("rtsps://h:322/x", Stream("rtsps://h:322/x")),
+        ("Rtsp://U:P@h/X?Y=1#flip=h", Stream("rtsp://U:P@h/X?Y=1", flip="h")),
         ("http://h/mjpg?a=b&c=d", Stream("http://h/mjpg?a=b&c=d")),
         ("https://h", Stream("https://h")),
         ("rtsp://h/x?rotation=90#rotation=180&flip=h", Stream("rtsp://h/x?rotation=90", 180, "h")),
@@ -142,7 +143,8 @@ def test_wrong_name_says_what_was_expected(text: str, message: str) -> None:
     [
         ("no.mp4", "no.mp4"), ("file:no.mp4?fps=5", "no.mp4"), ("/no/such/clip.mp4", "/no/such/clip.mp4"),
         ("", ""), ("file:", ""), ("file", ""), ("C:\\clip.mp4", "C:\\clip.mp4"), ("~nobody/a", "~nobody/a"),
-        ("x" * 5000, "x" * 5000), ("\0", "\0"), ("0", "0"), ("Rtsp://h/x", "Rtsp://h/x"), ("clip.mp4/", "clip.mp4/"),
+        ("x" * 5000, "x" * 5000), ("\0", "\0"), ("0", "0"), ("clip.mp4/", "clip.mp4/"),
+        (" rtsp://u:pw@h/x", " rtsp://u:***@h/x"),
     ],
 )  # fmt: skip
 def test_path_that_leads_nowhere_is_told(text: str, named: str) -> None:

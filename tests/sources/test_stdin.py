@@ -286,6 +286,18 @@ def test_writer_that_dies_within_a_frame_ends_the_source(
     assert frames.captured == 2
 
 
+@pytest.mark.parametrize("left, told", [(0, 0), (1, 1)])
+def test_raw_frames_that_do_not_come_out_even_are_told(
+    pipe: Pipe, caplog: pytest.LogCaptureFixture, left: int, told: int
+) -> None:
+    pipe.write(RAW.tobytes() * 2 + bytes(left))
+    pipe.close()
+
+    assert len(frames_of(Stdin("bgr", 6, 4, live=False))) == 2
+    message = "stdin: ended within a frame; was it cut off, or is it not 6x4 bgr?"
+    assert caplog.messages == [message] * told
+
+
 @pytest.mark.parametrize("data", [b"", RAW.tobytes()[:-1], b"\xff\xd8\xff"], ids=["nothing", "half", "start"])
 @pytest.mark.parametrize("source", [Stdin("bgr", 6, 4), Stdin()], ids=["bgr", "mjpeg"])
 def test_end_before_the_first_frame_is_told(pipe: Pipe, newest: Start, source: Stdin, data: bytes) -> None:

@@ -242,6 +242,18 @@ def test_camera_that_goes_wrong_every_time_is_opened_every_time(
     assert frames.captured >= 30
 
 
+@pytest.mark.parametrize(
+    "path, said", [("1", " after one picture; is that the address of single pictures?"), ("2", "")]
+)
+def test_camera_that_gives_one_picture_at_a_time_is_told_for_what_it_is(
+    server: Server, path: str, said: str
+) -> None:
+    with pytest.raises(SourceError) as caught:
+        list(Stream(server.at(path)))
+
+    assert str(caught.value) == f"{server.at(path)}: the stream broke off{said}"
+
+
 def test_hundred_openings_leave_nothing_behind(server: Server, newest: Start) -> None:
     frames = newest(open_source(server.at("4")))
     watch(frames, lambda _: frames.reopened >= 10)

@@ -250,6 +250,7 @@ def test_number_is_a_device(address: str) -> None:
         ("height=x", "height: expected int, got 'x'"),
         ("fps=0", "fps: expected 0.1 to 1000, got 0.0"),
         ("patience=0", "patience: expected 0.5 to 600, got 0.0"),
+        ("freeze=-1", "freeze: expected 0 to 86400, got -1.0"),
         ("rotation=-90", "rotation: expected 0, 90, 180 or 270, got -90"),
         ("format=JPEG2", "format: expected four letters such as MJPG or YUYV, got 'JPEG2'"),
         ("format=猫猫猫猫", "format: expected four letters such as MJPG or YUYV, got '猫猫猫猫'"),

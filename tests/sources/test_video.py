@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import re
+import struct
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -50,11 +52,12 @@ def shades(source: Video) -> list[int]:
     return [int(np.median(frame.image)) for frame in source]
 
 
-def test_every_frame_comes_once_in_order(clip: Write) -> None:
+def test_every_frame_comes_once_in_order(clip: Write, caplog: pytest.LogCaptureFixture) -> None:
     path = clip()
     frames = list(open_source(str(path)))
 
     assert [frame.number for frame in frames] == list(range(FRAMES))
+    assert caplog.messages == []
     assert [frame.time for frame in frames] == pytest.approx([number / 10 for number in range(FRAMES)])
     assert {(frame.size, frame.name) for frame in frames} == {((64, 48), str(path))}
     assert (
@@ -149,6 +152,24 @@ def test_frames_are_turned(clip: Write, rotation: int, flip: str, corner: tuple[
     assert frame.image[24, 24].mean() < 50
 
 
+@pytest.mark.parametrize("turn, corner", [((0, 1, -1, 0), (0, -1)), ((-1, 0, 0, -1), (-1, -1))])
+def test_a_video_that_was_filmed_lying_comes_upright(
+    clip: Write, turn: tuple[int, int, int, int], corner: tuple[int, int]
+) -> None:
+    path = clip(frames=1)
+    data = path.read_bytes()
+    matrix = data.index(b"tkhd") + 44  # a, b, u, c, d, v, x, y, w; source: ISO/IEC 14496-12, 8.3.2
+    a, b, c, d = (part << 16 for part in turn)
+    whole = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data[:matrix] + whole + data[matrix + len(whole) :])
+
+    frame = next(iter(Video(str(path))))
+
+    assert frame.size == ((48, 64) if turn[1] else (64, 48))
+    assert frame.image[corner].mean() > 200
+    assert frame.image[24, 24].mean() < 50
+
+
 @pytest.mark.parametrize(
     "name", ["a:b.mp4", "pattern:1.mp4", "100%d.mp4", "ä 猫.mp4", "what?.mp4", "[1].mp4"]
 )
@@ -193,6 +214,16 @@ def test_file_that_may_not_be_read_is_told(clip: Write) -> None:
     assert str(caught.value) == f"{path}: cannot read the video: Permission denied"
 
 
+def test_pipe_is_told_before_its_writer_is_asked(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mkv")
+
+    with pytest.raises(SourceError) as caught:
+        next(iter(Video(str(tmp_path / "a.mkv"))))
+
+    expected = "is a pipe, expected a file; - reads MJPEG or raw frames from a pipe"
+    assert str(caught.value) == f"{tmp_path}/a.mkv: {expected}"
+
+
 def test_empty_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
 
@@ -229,14 +260,19 @@ def test_mp4_that_was_cut_off_is_told(clip: Write, part: float) -> None:
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_frames_of_a_cut_off_avi_come_as_far_as_they_go(clip: Write, live: bool) -> None:
+@pytest.mark.parametrize("loop", [False, True])
+def test_frames_of_a_cut_off_avi_come_as_far_as_they_go_which_is_told_once(
+    clip: Write, caplog: pytest.LogCaptureFixture, live: bool, loop: bool
+) -> None:
     path = clip("a.avi", "MJPG")
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"movi") + 6000])
-    frames = list(Video(str(path), live=live, fps=1000))
+    frames = list(islice(Video(str(path), live=live, fps=1000, loop=loop), FRAMES))
 
-    assert 5 < len(frames) < FRAMES
     assert [frame.number for frame in frames] == list(range(len(frames)))
+    assert (5 < len(frames) < FRAMES) != loop
+    (told,) = caplog.messages
+    assert re.fullmatch(rf"{path}: ends at [0-2]\.\d of 3\.0 s: cut off or damaged", told)
 
 
 def test_video_without_a_frame_is_told(clip: Write) -> None:
