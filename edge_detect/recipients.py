@@ -59,7 +59,7 @@ class Exec:
     """A program that is run on events; they come on its standard input and in its environment."""
 
     command: tuple[str, ...] = setting(
-        (), "the program and its arguments; no shell; empty for none", reload="hot"
+        (), "the program and its arguments; no shell; empty for none", secret=True, reload="hot"
     )
     seconds: float = setting(
         10.0, "that it may take before it is killed", low=0.1, high=3600, unit="seconds", reload="hot"
