@@ -21,7 +21,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urldefrag
 
 from edge_detect import __version__, uri
-from edge_detect.errors import DownloadError, ModelError, SinkError
+from edge_detect.errors import DownloadError, ModelError, SinkError, words
 
 log = logging.getLogger(__name__)
 
@@ -186,8 +186,7 @@ class Downloader:
             return DownloadError(f"{reason.verify_message}: is the clock of this machine right?")
         if isinstance(reason, ValueError):
             return DownloadError(f"not a URL: {reason}")
-        text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
-        return _Broken(text or type(reason).__name__)
+        return _Broken(words(reason) if isinstance(reason, Exception) else str(reason))
 
 
 def _request(url: str, have: int, tag: Path) -> request.Request:

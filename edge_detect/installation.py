@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from edge_detect import durable, manual
-from edge_detect.errors import EdgeDetectError
+from edge_detect.errors import EdgeDetectError, words
 from edge_detect.requirements import Python, Wanted, read_stamp
 
 NAME = "edge-detect"
@@ -293,7 +293,8 @@ def _reason(error: Exception) -> str:
         return f"{' '.join(map(str, error.cmd))} ended with {error.returncode}"
     if isinstance(error, subprocess.TimeoutExpired):
         return f"{' '.join(map(str, error.cmd))} took more than {error.timeout:.0f} s"
-    return str(error)
+    name = getattr(error, "filename", None)
+    return f"{name}: {words(error)}" if name else words(error)
 
 
 def _write(path: Path, text: str, mode: int) -> None:

@@ -186,7 +186,7 @@ def test_a_service_that_does_not_start_is_told(machine: Path, layout: Layout) ->
 def test_what_cannot_be_written_is_told_with_its_step(machine: Path, layout: Layout) -> None:
     layout.root.mkdir()
     (layout.root / "etc").touch()
-    with pytest.raises(EdgeDetectError, match=r"^step 3 of 6, settings .*Not a directory"):
+    with pytest.raises(EdgeDetectError, match=r"^step 3 of 6, settings .*/etc/edge-detect: Not a directory;"):
         install(machine, layout)
 
 
