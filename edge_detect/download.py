@@ -127,7 +127,7 @@ class Downloader:
             return True
         tag, limit = part.with_suffix(".tag"), size or LARGEST
         with self._open(_request(url, have, tag), part) as response:
-            begin, total = _extent(response, have)
+            begin, total = _extent(response, part, have)
             have = begin
             if total > limit or (size and 0 < total < size):
                 raise DownloadError(f"has {total} bytes, expected {'' if size else 'at most '}{limit}")
@@ -210,14 +210,15 @@ def _validator(headers: Message) -> str:
     return name if name.isascii() and name.isprintable() else ""
 
 
-def _extent(response: Any, have: int) -> tuple[int, int]:
+def _extent(response: Any, part: Path, have: int) -> tuple[int, int]:
     """Where the body begins and how long the whole file is, 0 when unknown."""
     length = int(response.length or 0)
     if response.status != http.client.PARTIAL_CONTENT:
         return 0, length
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if not found or int(found[1]) != have:
-        raise DownloadError(f"sends another part than the one from byte {have} on")
+        part.unlink(missing_ok=True)  # so that the next try asks for the whole
+        raise _Broken(f"sends another part than the one from byte {have} on")
     return have, int(found[2]) if found[2] != "*" else have + length
 
 
