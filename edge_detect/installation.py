@@ -161,10 +161,8 @@ def install_steps(layout: Layout, python: Python, wanted: Wanted) -> list[Step]:
         ),
         Step(f"unit {layout.unit}", lambda: _write(layout.unit, unit, 0o644),
              lambda: _text(layout.unit) == unit, _quoted(unit)),
-        Step(
-            f"{layout.link}", lambda: _link(layout), lambda: layout.link.exists() or layout.link.is_symlink(),
-            (f"-> {layout.program}",),
-        ),
+        Step(f"{layout.link}", lambda: _link(layout), lambda: not _lacks_link(layout),
+             (f"-> {layout.program}",)),
     ]  # fmt: skip
 
 
@@ -310,7 +308,16 @@ def _write(path: Path, text: str, mode: int) -> None:
 
 def _link(layout: Layout) -> None:
     layout.link.parent.mkdir(parents=True, exist_ok=True)
+    layout.link.unlink(missing_ok=True)
     layout.link.symlink_to(layout.program)
+
+
+def _lacks_link(layout: Layout) -> bool:
+    """Whether there is none, or one that leads nowhere or to another environment of ours."""
+    if not layout.link.is_symlink():
+        return not layout.link.exists()
+    there = layout.link.parent / layout.link.readlink()
+    return there != layout.program and (not there.exists() or read_stamp(there.parents[1]) is not None)
 
 
 def _links(layout: Layout) -> bool:

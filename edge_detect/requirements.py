@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from urllib.parse import unquote
 
 from edge_detect import __version__
 from edge_detect.errors import EdgeDetectError, InputMissing
@@ -26,6 +27,7 @@ EXTRAS = "gpio,mqtt,record,web"
 SYSTEMD = 247  # the first with LoadCredential=
 _PARTS = ("pyproject.toml", "README.md", "LICENSE", "edge_detect", "models", "systemd")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # by ProtectHome= and PrivateTmp=
+_SIGNS = " %:\"'\\"  # mean something to venv, to pip's scripts or in a unit
 _QUESTION = """
 import importlib.metadata as m, importlib.util as u, json, sys
 try: numpy = m.version("numpy")
@@ -176,7 +178,8 @@ def _origin() -> str:
     url = str(told.get("url", ""))
     if version := told.get("vcs_info"):
         return f"{version['vcs']}+{url}@{version['commit_id']}"
-    return "" if url.startswith("file://") and not Path(url.removeprefix("file://")).exists() else url
+    place = Path(unquote(url.removeprefix("file://")))
+    return "" if url.startswith("file://") and not place.exists() else url
 
 
 def _digest(checkout: Path) -> str:
@@ -251,8 +254,8 @@ def _prefix(prefix: Path) -> Iterator[str]:
         return
     for hidden in filter(prefix.is_relative_to, _HIDDEN):
         yield f"--prefix {prefix}: the service cannot see {hidden}; choose another, such as /opt/edge-detect"
-    if " " in str(prefix) or not str(prefix).isprintable():
-        yield f"--prefix {prefix}: expected a path without spaces"
+    if not str(prefix).isprintable() or set(str(prefix)) & set(_SIGNS):
+        yield f"--prefix {prefix}: expected a path without spaces, quotes, %, : and \\"
     if prefix.exists() and read_stamp(prefix) is None and (not prefix.is_dir() or any(prefix.iterdir())):
         yield f"--prefix {prefix}: holds something else, which would be lost; choose another or move it away"
     place = next(folder for folder in (prefix, *prefix.parents) if folder.exists())

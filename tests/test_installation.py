@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,27 @@ def test_settings_and_token_of_the_owner_are_kept(machine: Path, layout: Layout)
 
     assert layout.settings.read_text() == "[detect]\nconfidence = 0.4\n"
     assert layout.token.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_the_program_moves_to_another_place_with_its_link(machine: Path, layout: Layout, gone: bool) -> None:
+    install(machine, layout)
+    (layout.prefix / "bin/edge-detect").touch()
+    if gone:
+        shutil.rmtree(layout.prefix)
+    other = replace(layout, prefix=layout.prefix.with_name("elsewhere"))
+    install(machine, other)
+
+    assert layout.link.readlink() == other.program
+    assert installation.installed_at(layout) == other.prefix
+
+
+def test_a_link_of_another_is_left_alone(machine: Path, layout: Layout) -> None:
+    layout.link.parent.mkdir(parents=True)
+    layout.link.symlink_to("/bin/sh")
+    install(machine, layout)
+
+    assert layout.link.readlink() == Path("/bin/sh")
 
 
 def test_a_dry_run_tells_every_step_and_changes_nothing(machine: Path, layout: Layout) -> None:
