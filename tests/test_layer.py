@@ -51,6 +51,7 @@ MISTAKES = {
     "[[zones]]\npoints = [[0, 2]]": "2: zones.points = [[0, 2]]: expected such as [[0.1, 0.2], [0.9, 0.2]],"
     " x and y from 0 to 1",
     "[source]\nuri = 7": "2: source.uri = 7: expected a text",
+    "[mqtt]\nhost = 'mqtt://pi'": '2: mqtt.host = "mqtt://pi": expected a name such as broker.local, or an address',
     "[log]\nevery = ": "2: invalid value",
     "[log]\nevery = 1\nevery = 2": "3: cannot overwrite a value",
     "[log": "1: expected ']' at the end of a table declaration",
