@@ -197,9 +197,9 @@ def uninstall_steps(layout: Layout, *, purge: bool) -> list[Step]:
         *(Step(f"all of {path}", partial(_remove, path), detail=(f"rm -r {path}",)) for path in kept),
         Step(
             f"environment {layout.prefix}",
-            lambda: _remove(layout.prefix),
+            lambda: _remove(layout.prefix.resolve()),
             lambda: read_stamp(layout.prefix) is None,
-            (f"rm -r {layout.prefix}",),
+            (f"rm -r {layout.prefix.resolve()}",),
         ),
     ]
 

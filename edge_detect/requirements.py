@@ -83,9 +83,10 @@ class Python:
 
     def make(self, prefix: Path, run: Run) -> None:
         """Makes the environment anew."""
-        if prefix.exists():
-            shutil.rmtree(prefix)
-        prefix.mkdir(parents=True)
+        place = prefix.resolve()  # it may be a link to a larger disk
+        if place.exists():
+            shutil.rmtree(place)
+        place.mkdir(parents=True)
         (prefix / MARK).touch()
         run(self.making(prefix))
 
@@ -252,7 +253,7 @@ def _prefix(prefix: Path) -> Iterator[str]:
     if not prefix.is_absolute():
         yield f"--prefix {prefix}: expected an absolute path"
         return
-    for hidden in filter(prefix.is_relative_to, _HIDDEN):
+    for hidden in filter(prefix.resolve().is_relative_to, _HIDDEN):
         yield f"--prefix {prefix}: the service cannot see {hidden}; choose another, such as /opt/edge-detect"
     if not str(prefix).isprintable() or set(str(prefix)) & set(_SIGNS):
         yield f"--prefix {prefix}: expected a path without spaces, quotes, %, : and \\"

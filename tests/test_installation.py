@@ -151,6 +151,18 @@ def test_the_program_moves_to_another_place_with_its_link(machine: Path, layout:
     assert installation.installed_at(layout) == other.prefix
 
 
+def test_the_place_may_be_a_link_to_another_disk(machine: Path, layout: Layout) -> None:
+    disk = machine / "disk"
+    disk.mkdir()
+    layout.prefix.parent.mkdir(parents=True)
+    layout.prefix.symlink_to(disk)
+    for _ in range(2):
+        install(machine, layout)
+        assert (disk / MARK).read_text() == "0.1.0 abc"
+        carry_out(uninstall_steps(layout, purge=False), lambda line: None)
+        assert not disk.exists()
+
+
 def test_a_link_of_another_is_left_alone(machine: Path, layout: Layout) -> None:
     layout.link.parent.mkdir(parents=True)
     layout.link.symlink_to("/bin/sh")
