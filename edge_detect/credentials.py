@@ -44,7 +44,7 @@ def read(name: str, file: str = "") -> str | None:
 
 def _place(name: str, file: str) -> Path | None:
     if file:
-        return Path(file).expanduser()
+        return Path(os.path.expanduser(file))  # as Path.expanduser, but for a user who is not known
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     path = Path(folder, name) if folder else None
     return path if path and path.exists() else None

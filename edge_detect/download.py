@@ -21,7 +21,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urldefrag
 
 from edge_detect import __version__, uri
-from edge_detect.errors import DownloadError, ModelError, SinkError
+from edge_detect.errors import DownloadError, ModelError, SinkError, words
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class Downloader:
             return True
         tag, limit = part.with_suffix(".tag"), size or LARGEST
         with self._open(_request(url, have, tag), part) as response:
-            begin, total = _extent(response, have)
+            begin, total = _extent(response, part, have)
             have = begin
             if total > limit or (size and 0 < total < size):
                 raise DownloadError(f"has {total} bytes, expected {'' if size else 'at most '}{limit}")
@@ -186,8 +186,7 @@ class Downloader:
             return DownloadError(f"{reason.verify_message}: is the clock of this machine right?")
         if isinstance(reason, ValueError):
             return DownloadError(f"not a URL: {reason}")
-        text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
-        return _Broken(text or type(reason).__name__)
+        return _Broken(words(reason) if isinstance(reason, Exception) else str(reason))
 
 
 def _request(url: str, have: int, tag: Path) -> request.Request:
@@ -211,14 +210,15 @@ def _validator(headers: Message) -> str:
     return name if name.isascii() and name.isprintable() else ""
 
 
-def _extent(response: Any, have: int) -> tuple[int, int]:
+def _extent(response: Any, part: Path, have: int) -> tuple[int, int]:
     """Where the body begins and how long the whole file is, 0 when unknown."""
     length = int(response.length or 0)
     if response.status != http.client.PARTIAL_CONTENT:
         return 0, length
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if not found or int(found[1]) != have:
-        raise DownloadError(f"sends another part than the one from byte {have} on")
+        part.unlink(missing_ok=True)  # so that the next try asks for the whole
+        raise _Broken(f"sends another part than the one from byte {have} on")
     return have, int(found[2]) if found[2] != "*" else have + length
 
 

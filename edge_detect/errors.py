@@ -16,6 +16,10 @@
 The codes above 2 are those of sysexits.h: EX_NOINPUT, EX_UNAVAILABLE, EX_IOERR, EX_CONFIG.
 """
 
+from __future__ import annotations
+
+import re
+
 
 class EdgeDetectError(Exception):
     """What the command line tells a person in one line."""
@@ -77,3 +81,9 @@ class InputMissing(EdgeDetectError, OSError):
     """A file that the user named is not there, or may not be read."""
 
     exit_code = 66
+
+
+def words(error: BaseException) -> str:
+    """What a foreign error says, without its number and the places in the code of others."""
+    said = (isinstance(error, OSError) and error.strerror) or str(error)
+    return re.sub(r"^\[[A-Z][A-Z0-9_: ]*\] | \(_ssl\.c:\d+\)$", "", said) or type(error).__name__

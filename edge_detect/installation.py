@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from edge_detect import durable, manual
-from edge_detect.errors import EdgeDetectError
+from edge_detect.errors import EdgeDetectError, words
 from edge_detect.requirements import Python, Wanted, read_stamp
 
 NAME = "edge-detect"
@@ -161,10 +161,8 @@ def install_steps(layout: Layout, python: Python, wanted: Wanted) -> list[Step]:
         ),
         Step(f"unit {layout.unit}", lambda: _write(layout.unit, unit, 0o644),
              lambda: _text(layout.unit) == unit, _quoted(unit)),
-        Step(
-            f"{layout.link}", lambda: _link(layout), lambda: layout.link.exists() or layout.link.is_symlink(),
-            (f"-> {layout.program}",),
-        ),
+        Step(f"{layout.link}", lambda: _link(layout), lambda: not _lacks_link(layout),
+             (f"-> {layout.program}",)),
     ]  # fmt: skip
 
 
@@ -199,9 +197,9 @@ def uninstall_steps(layout: Layout, *, purge: bool) -> list[Step]:
         *(Step(f"all of {path}", partial(_remove, path), detail=(f"rm -r {path}",)) for path in kept),
         Step(
             f"environment {layout.prefix}",
-            lambda: _remove(layout.prefix),
+            lambda: _remove(layout.prefix.resolve()),
             lambda: read_stamp(layout.prefix) is None,
-            (f"rm -r {layout.prefix}",),
+            (f"rm -r {layout.prefix.resolve()}",),
         ),
     ]
 
@@ -293,7 +291,8 @@ def _reason(error: Exception) -> str:
         return f"{' '.join(map(str, error.cmd))} ended with {error.returncode}"
     if isinstance(error, subprocess.TimeoutExpired):
         return f"{' '.join(map(str, error.cmd))} took more than {error.timeout:.0f} s"
-    return str(error)
+    name = getattr(error, "filename", None)
+    return f"{name}: {words(error)}" if name else words(error)
 
 
 def _write(path: Path, text: str, mode: int) -> None:
@@ -309,7 +308,16 @@ def _write(path: Path, text: str, mode: int) -> None:
 
 def _link(layout: Layout) -> None:
     layout.link.parent.mkdir(parents=True, exist_ok=True)
+    layout.link.unlink(missing_ok=True)
     layout.link.symlink_to(layout.program)
+
+
+def _lacks_link(layout: Layout) -> bool:
+    """Whether there is none, or one that leads nowhere or to another environment of ours."""
+    if not layout.link.is_symlink():
+        return not layout.link.exists()
+    there = layout.link.parent / layout.link.readlink()
+    return there != layout.program and (not there.exists() or read_stamp(there.parents[1]) is not None)
 
 
 def _links(layout: Layout) -> bool:

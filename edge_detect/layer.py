@@ -65,9 +65,8 @@ def of_document(document: Document) -> Layer:
         elif section not in schema.sections():
             layer.refuse(where, section)
         elif not isinstance(table, dict):
-            layer.mistakes.append(
-                f"{where}: {section} = {schema.write(table)}: expected [{section}], a section"
-            )
+            given = schema.write(schema.public(table))
+            layer.mistakes.append(f"{where}: {section} = {given}: expected [{section}], a section")
         else:
             for name, value in table.items():
                 layer.take(section, name, value, _from_toml)
@@ -103,6 +102,8 @@ def of_environment(variables: Mapping[str, str]) -> Layer:
         section, _, name = variable.removeprefix(PREFIX).lower().partition("__")
         if section in schema.sections():
             layer.take(section, name, text, _from_text)
+        elif section in schema.arrays():
+            layer.mistakes.append(f"{variable}: {section}: expected [[{section}]] in a settings file")
         else:
             layer.refuse(variable, section)
     return layer

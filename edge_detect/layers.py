@@ -138,12 +138,17 @@ def files(named: str | None = None) -> list[Path]:
     """The settings files that are there, from the weakest to the strongest.
 
     Raises:
-        InputMissing: The named one is not.
+        InputMissing: The named one is not, or cannot be reached.
     """
     found = [path for path in (places.machine_file(), places.user_file()) if os.path.exists(path)]
     if named is not None:
         path = Path(named)
-        if not path.exists():
-            raise InputMissing(f"--config {named}: no such file; edge-detect config init {named} writes one")
+        try:
+            path.stat()
+        except FileNotFoundError as error:
+            said = f"--config {named}: no such file; edge-detect config init {named} writes one"
+            raise InputMissing(said) from error
+        except OSError as error:
+            raise InputMissing(f"--config {named}: cannot read: {error.strerror}") from error
         found = [one for one in found if not path.samefile(one)] + [path]
     return found

@@ -16,7 +16,12 @@ _ZONES = "names of the zones to tell of; empty for all and none"
 class Mqtt:
     """Events, states and Home Assistant by an MQTT broker."""
 
-    host: str = setting("", "name or address of the broker; empty for none")
+    host: str = setting(
+        "",
+        "name or address of the broker; empty for none",
+        pattern=r"[\w.-]+|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(%[\w.-]+)?",
+        form="a name such as broker.local, or an address",
+    )
     port: int = setting(0, "0: 1883, or 8883 with TLS", low=0, high=65535)
     node: str = setting("", "name of this machine in the topics; empty for its host name")
     username: str = setting("", "of the broker; its password stands in password_file")
@@ -59,7 +64,7 @@ class Exec:
     """A program that is run on events; they come on its standard input and in its environment."""
 
     command: tuple[str, ...] = setting(
-        (), "the program and its arguments; no shell; empty for none", reload="hot"
+        (), "the program and its arguments; no shell; empty for none", secret=True, reload="hot"
     )
     seconds: float = setting(
         10.0, "that it may take before it is killed", low=0.1, high=3600, unit="seconds", reload="hot"

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from urllib.parse import unquote
 
 from edge_detect import __version__
 from edge_detect.errors import EdgeDetectError, InputMissing
@@ -26,6 +27,7 @@ EXTRAS = "gpio,mqtt,record,web"
 SYSTEMD = 247  # the first with LoadCredential=
 _PARTS = ("pyproject.toml", "README.md", "LICENSE", "edge_detect", "models", "systemd")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # by ProtectHome= and PrivateTmp=
+_SIGNS = " %:\"'\\"  # mean something to venv, to pip's scripts or in a unit
 _QUESTION = """
 import importlib.metadata as m, importlib.util as u, json, sys
 try: numpy = m.version("numpy")
@@ -81,9 +83,10 @@ class Python:
 
     def make(self, prefix: Path, run: Run) -> None:
         """Makes the environment anew."""
-        if prefix.exists():
-            shutil.rmtree(prefix)
-        prefix.mkdir(parents=True)
+        place = prefix.resolve()  # it may be a link to a larger disk
+        if place.exists():
+            shutil.rmtree(place)
+        place.mkdir(parents=True)
         (prefix / MARK).touch()
         run(self.making(prefix))
 
@@ -176,7 +179,8 @@ def _origin() -> str:
     url = str(told.get("url", ""))
     if version := told.get("vcs_info"):
         return f"{version['vcs']}+{url}@{version['commit_id']}"
-    return "" if url.startswith("file://") and not Path(url.removeprefix("file://")).exists() else url
+    place = Path(unquote(url.removeprefix("file://")))
+    return "" if url.startswith("file://") and not place.exists() else url
 
 
 def _digest(checkout: Path) -> str:
@@ -249,10 +253,10 @@ def _prefix(prefix: Path) -> Iterator[str]:
     if not prefix.is_absolute():
         yield f"--prefix {prefix}: expected an absolute path"
         return
-    for hidden in filter(prefix.is_relative_to, _HIDDEN):
+    for hidden in filter(prefix.resolve().is_relative_to, _HIDDEN):
         yield f"--prefix {prefix}: the service cannot see {hidden}; choose another, such as /opt/edge-detect"
-    if " " in str(prefix) or not str(prefix).isprintable():
-        yield f"--prefix {prefix}: expected a path without spaces"
+    if not str(prefix).isprintable() or set(str(prefix)) & set(_SIGNS):
+        yield f"--prefix {prefix}: expected a path without spaces, quotes, %, : and \\"
     if prefix.exists() and read_stamp(prefix) is None and (not prefix.is_dir() or any(prefix.iterdir())):
         yield f"--prefix {prefix}: holds something else, which would be lost; choose another or move it away"
     place = next(folder for folder in (prefix, *prefix.parents) if folder.exists())

@@ -308,6 +308,8 @@ def _controls(settings: Settings, labels: Labels, stack: ExitStack) -> tuple[Con
 
     kept = stack.enter_context(closing(Kept(choice, fixed=settings.fixed("detect"))))
     try:
+        if kept.choice.zones != choice.zones:
+            zones.check(kept.choice.zones, labels.names)
         controls = Controls(kept.choice, labels, kept.keep)
     except ConfigError as error:  # kept for another model
         log.warning("%s: not taken: %s", kept.path, error)

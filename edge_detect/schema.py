@@ -65,6 +65,8 @@ class Setting:
             return bool(self.low <= value <= self.high)
         if self.choices:
             return value in self.choices
+        if self.kind is not bool and "\0" in "".join(map(str, value)):  # no name of a file may have one
+            return False
         if self.kind is tuple:
             return True
         return not (value and self.pattern) or re.fullmatch(self.pattern, value) is not None
@@ -88,7 +90,7 @@ class Setting:
 
     def show(self, value: Any) -> str:
         """A value as it stands in a settings file, without what is secret in it."""
-        return write(_public(value) if self.secret else value)
+        return write(public(value) if self.secret else value)
 
     def mistake(self, where: str, value: Any, said: str = "") -> str:
         """One line about a wrong value: `config.toml:3: log.every = -1: expected ...`."""
@@ -148,10 +150,10 @@ def write(value: Any) -> str:
     return str(value)
 
 
-def _public(value: Any) -> Any:
+def public(value: Any) -> Any:
     """The value without the passwords in its texts."""
     if isinstance(value, list | tuple):
-        return [_public(one) for one in value]
+        return [public(one) for one in value]
     if isinstance(value, dict):
-        return {_public(key): _public(one) for key, one in value.items()}
+        return {public(key): public(one) for key, one in value.items()}
     return uri.public(value) if isinstance(value, str) else value

@@ -107,8 +107,8 @@ def parse(path: Path, data: bytes, good: bytes = b"") -> dict[str, Any]:
     """
     if good and not data.strip(b"\0 \t\r\n"):
         raise Damaged(f"{path}: empty, and it was not before; delete it to go back to the defaults")
-    if data != good and good.startswith(data) and not data.endswith(b"\n"):
-        raise Damaged(f"{path}: cut off in the middle of its last line")
+    if good.startswith(data) and good[len(data) :].strip() and not data.endswith(b"\n"):
+        raise Damaged(f"{path}: cut off in the middle of its last line; end that where it is meant so")
     try:
         return tomllib.loads(data.decode(ENCODING))
     except UnicodeDecodeError as error:
@@ -123,6 +123,8 @@ def parse(path: Path, data: bytes, good: bytes = b"") -> dict[str, Any]:
         line = int(place[2]) if place and place[2] else data.count(b"\n") + 1
         column = f" (column {place[3]})" if place and place[3] else ""
         raise Damaged(f"{path}:{line}: {what[:1].lower()}{what[1:]}{column}") from error
+    except ValueError as error:  # Python reads no number of more than 4300 digits
+        raise Damaged(f"{path}: expected numbers of a sane length") from error
 
 
 def _read_or_nothing(path: Path) -> bytes:

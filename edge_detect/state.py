@@ -125,7 +125,9 @@ class Kept:
             return _parse(self.path.read_bytes())
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            said = f"{self.path}: cannot read: {error.strerror}"
+        except ValueError as error:
             said = f"{self.path}: {error}"
         try:
             changes = _parse(_copy_of(self.path).read_bytes())

@@ -269,7 +269,7 @@ def remove(name: str) -> str:
         name: Its name, or its key where several have that name.
 
     Raises:
-        ConfigError: There is no such model, there are several, or it is the active one.
+        ConfigError: There is no such model, there are several, or it is the one that runs.
     """
     with locked("state", 10.0):
         state, keys = read_state(), [key for key, _ in installed()]
@@ -281,6 +281,8 @@ def remove(name: str) -> str:
         (key,) = named
         if key == state.active:
             raise ConfigError(f"model {key} is the active one: edge-detect models rollback, then remove it")
+        if (running := active()) and key == running.key:  # since the active one failed
+            raise ConfigError(f"model {key} is the one that runs: install another one, then remove it")
         previous = "" if key == state.previous else state.previous
         _write_state(State(state.active, previous, _without(state.trials, key)))
         durable.remove_folder(models_folder() / key, "manifest.json")

@@ -96,3 +96,7 @@ def test_a_file_of_ones_own_is_not_told_of(tmp_path: Path, caplog: pytest.LogCap
     credentials.read("web-token", secret(tmp_path / "t", mode=0o640))
 
     assert caplog.messages == []
+
+
+def test_a_home_of_a_user_who_is_not_known_is_no_place(tmp_path: Path) -> None:
+    assert message("~nosuch/t") == "web.token_file: ~nosuch/t: cannot read: No such file or directory"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 
 import pytest
 
@@ -30,3 +31,22 @@ def test_the_tree_in_the_docstring_tells_builtin_and_exit_code(kind: type[EdgeDe
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_error_says_just_what_it_was_given(kind: type[EdgeDetectError]) -> None:
     assert str(kind("edge.toml: port: expected int, got 'abc'")) == "edge.toml: port: expected int, got 'abc'"
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (FileNotFoundError(2, "No such file or directory", "a.pem"), "No such file or directory"),
+        (
+            ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"),
+            "wrong version number",
+        ),
+        (ssl.SSLError(9, "[SSL] PEM lib (_ssl.c:4149)"), "PEM lib"),
+        (TimeoutError("timed out"), "timed out"),
+        (ValueError("[1, 2] is none"), "[1, 2] is none"),
+        (EOFError(), "EOFError"),
+    ],
+)
+def test_a_foreign_error_is_told_without_its_number(error: Exception, said: str) -> None:
+    assert errors.words(error) == said

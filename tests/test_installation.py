@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,39 @@ def test_settings_and_token_of_the_owner_are_kept(machine: Path, layout: Layout)
     assert layout.token.read_text() == "mine\n"
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_the_program_moves_to_another_place_with_its_link(machine: Path, layout: Layout, gone: bool) -> None:
+    install(machine, layout)
+    (layout.prefix / "bin/edge-detect").touch()
+    if gone:
+        shutil.rmtree(layout.prefix)
+    other = replace(layout, prefix=layout.prefix.with_name("elsewhere"))
+    install(machine, other)
+
+    assert layout.link.readlink() == other.program
+    assert installation.installed_at(layout) == other.prefix
+
+
+def test_the_place_may_be_a_link_to_another_disk(machine: Path, layout: Layout) -> None:
+    disk = machine / "disk"
+    disk.mkdir()
+    layout.prefix.parent.mkdir(parents=True)
+    layout.prefix.symlink_to(disk)
+    for _ in range(2):
+        install(machine, layout)
+        assert (disk / MARK).read_text() == "0.1.0 abc"
+        carry_out(uninstall_steps(layout, purge=False), lambda line: None)
+        assert not disk.exists()
+
+
+def test_a_link_of_another_is_left_alone(machine: Path, layout: Layout) -> None:
+    layout.link.parent.mkdir(parents=True)
+    layout.link.symlink_to("/bin/sh")
+    install(machine, layout)
+
+    assert layout.link.readlink() == Path("/bin/sh")
+
+
 def test_a_dry_run_tells_every_step_and_changes_nothing(machine: Path, layout: Layout) -> None:
     before = everything(machine)
     told = install(machine, layout, dry=True)
@@ -186,7 +220,7 @@ def test_a_service_that_does_not_start_is_told(machine: Path, layout: Layout) ->
 def test_what_cannot_be_written_is_told_with_its_step(machine: Path, layout: Layout) -> None:
     layout.root.mkdir()
     (layout.root / "etc").touch()
-    with pytest.raises(EdgeDetectError, match=r"^step 3 of 6, settings .*Not a directory"):
+    with pytest.raises(EdgeDetectError, match=r"^step 3 of 6, settings .*/etc/edge-detect: Not a directory;"):
         install(machine, layout)
 
 

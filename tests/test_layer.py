@@ -36,6 +36,10 @@ MISTAKES = {
     "[detekt]\nx = 1": "1: detekt: unknown section, did you mean 'detect'?",
     "[[detect]]\nx = 1": '1: detect = [{"x" = 1}]: expected [detect], a section',
     "detect = 3": "1: detect = 3: expected [detect], a section",
+    "source = 'rtsp://joe:secret@cam/'": '1: source = "rtsp://joe:***@cam/": expected [source], a section',
+    "[[source]]\nuri = 'x?token=secret'": '1: source = [{"uri" = "x?token=***"}]: expected [source], a section',
+    '[model]\npath = "a\\u0000b"': '2: model.path = "a\\u0000b": expected a text',
+    '[exec]\ncommand = ["a\\u0000b"]': '2: exec.command = ["a\\u0000b"]: expected a list of texts',
     "confidence = 0.5": "1: confidence: unknown section, expected under [detect]",
     "'a b'.c = 1": "1: a b: unknown section, expected one of: "
     + ", ".join(sorted(field.name for field in fields(config.Config))),
@@ -47,6 +51,7 @@ MISTAKES = {
     "[[zones]]\npoints = [[0, 2]]": "2: zones.points = [[0, 2]]: expected such as [[0.1, 0.2], [0.9, 0.2]],"
     " x and y from 0 to 1",
     "[source]\nuri = 7": "2: source.uri = 7: expected a text",
+    "[mqtt]\nhost = 'mqtt://pi'": '2: mqtt.host = "mqtt://pi": expected a name such as broker.local, or an address',
     "[log]\nevery = ": "2: invalid value",
     "[log]\nevery = 1\nevery = 2": "3: cannot overwrite a value",
     "[log": "1: expected ']' at the end of a table declaration",
@@ -119,6 +124,7 @@ def test_a_variable_sets_a_value_of_its_type(
         ("MODEL__FITT", "x", "model.fitt: unknown setting, did you mean 'fit'?"),
         ("MODLE__FIT", "x", "modle: unknown section, did you mean 'model'?"),
         ("DETECT__URI", "x", "detect.uri: unknown setting, expected under [source]"),
+        ("ZONES__NAME", "x", "zones: expected [[zones]] in a settings file"),
     ],
 )
 def test_a_wrong_variable_is_told_by_its_name(

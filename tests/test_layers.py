@@ -77,6 +77,12 @@ def test_a_named_file_that_is_not_there_is_told(home: Path) -> None:
     assert str(caught.value) == ("--config no.toml: no such file; edge-detect config init no.toml writes one")
 
 
+def test_a_named_file_that_cannot_be_reached_is_told(home: Path) -> None:
+    with pytest.raises(InputMissing) as caught:
+        layers.read("x" * 300)
+    assert str(caught.value) == f"--config {'x' * 300}: cannot read: File name too long"
+
+
 def test_all_mistakes_of_all_layers_are_told_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = machine(home, "[log]\nevery = -1\nformat = 'xml'\n")
     second = user(home, "[log]\nevery =\n")

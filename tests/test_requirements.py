@@ -160,7 +160,8 @@ def test_a_program_of_unknown_origin_is_told(machine: Path) -> None:
     [
         ("opt", "expected an absolute path"),
         ("/home/pi/edge-detect", "the service cannot see /home; choose another, such as /opt/edge-detect"),
-        ("/opt/edge detect", "expected a path without spaces"),
+        ("/opt/edge detect", "expected a path without spaces, quotes, %, : and \\"),
+        ("/opt/50%off", "expected a path without spaces, quotes, %, : and \\"),
         ("/usr", "holds something else, which would be lost; choose another or move it away"),
         ("/etc/passwd", "holds something else, which would be lost; choose another or move it away"),
     ],
@@ -237,12 +238,14 @@ def test_what_was_not_a_checkout_is_taken_from_where_pip_had_it(
 ) -> None:
     package = tmp_path / "edge_detect-0.1.0.dist-info"
     package.mkdir()
+    (tmp_path / "ü b").mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: edge_detect\nVersion: 0.1.0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     urls = {
         '{"url": "https://github.com/x/y", "vcs_info": {"vcs": "git", "commit_id": "abc"}}': "git+https://github.com/x/y@abc",
         '{"url": "https://example.org/e.whl", "archive_info": {}}': "https://example.org/e.whl",
         f'{{"url": "file://{tmp_path}", "dir_info": {{}}}}': f"file://{tmp_path}",
+        f'{{"url": "file://{tmp_path}/%C3%BC%20b", "dir_info": {{}}}}': f"file://{tmp_path}/%C3%BC%20b",
         '{"url": "file:///gone", "dir_info": {}}': "",
         "{}": "",
         "broken": "",

@@ -19,6 +19,7 @@ from test_outputs import Recording
 from waiting import killed_in_time
 
 from edge_detect import layers
+from edge_detect.config import Zone
 from edge_detect.controls import Choice, Controls
 from edge_detect.facts import Facts
 from edge_detect.heartbeats import Heartbeats
@@ -486,6 +487,21 @@ def test_what_the_page_changes_holds_in_the_next_run_with_a_page(desk: Path, hom
     with watching(desk, settings.replace("0.4", "0.3"), *page) as child:
         seen(child, lambda row: names(row) == ["person", "car"])
         ended(child)
+
+
+def test_a_zone_that_was_drawn_for_the_classes_of_another_model_does_not_end_the_run(
+    desk: Path, home: Path
+) -> None:
+    pytest.importorskip("tornado")
+    drawn = Zone("door", points=((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)), classes=("gnome",))
+    with closing(Kept(Choice(0.2), path=home / "state/edge-detect/state.json")) as kept:
+        kept.keep(Choice(0.2, zones=(drawn,)))
+    with watching(desk, "", "--web", "127.0.0.1:0") as child:
+        told = logged(child, "not taken")
+        seen(child, lambda row: True)
+        ended(child)
+
+    assert told.startswith(f"{kept.path}: not taken: zone 'door': unknown class 'gnome', expected one of: ")
 
 
 def test_a_pause_outlives_a_restart(desk: Path, home: Path) -> None:

@@ -46,6 +46,11 @@ def test_what_changes_in_a_run_is_known() -> None:
         ("model.fit", ["letterbox", "stretch"], ["", "crop"]),
         ("web.fps", [0.1, 60.0], [0.0, 61.0]),
         (
+            "mqtt.host",
+            ["", "broker.local", "core-mosquitto", "my_broker", "192.0.2.1", "::1", "fe80::1%eth0"],
+            ["mqtt://broker", "broker:1883", "a b", "[::1]", "broker/x"],
+        ),
+        (
             "web.listen",
             ["", "127.0.0.1:8080", "[::1]:80", "pi.local:0", "localhost", ":8080", "8080"],
             ["everywhere!", "a:b", "1.2.3.4:", "::1:80", "a b:80", "h:123456", "h:80\n"],

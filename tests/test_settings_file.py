@@ -129,6 +129,21 @@ def test_the_mark_that_windows_puts_before_a_text_is_no_mistake(home: Path) -> N
     assert settings.origin("log.every") == f"{path}:9"
 
 
+def test_an_editor_may_take_the_end_of_the_last_line_away(own: Path) -> None:
+    own.write_text(GOOD.rstrip())
+
+    assert read(own, strict=True).config.log.every == 60
+
+
+def test_a_number_that_python_will_not_read_is_a_mistake(home: Path) -> None:
+    path = home / "own.toml"
+    path.write_text(f"[log]\nevery = {'1' * 5000}\n")
+
+    with pytest.raises(SettingsError) as caught:
+        read(path)
+    assert str(caught.value) == f"{path}: expected numbers of a sane length"
+
+
 def test_a_user_may_take_the_last_lines_away(own: Path) -> None:
     own.write_text(GOOD[: GOOD.index("[log]")])
 

@@ -187,6 +187,15 @@ def test_what_is_not_ours_is_no_choice(path: Path, caplog: pytest.LogCaptureFixt
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
+def test_a_file_that_cannot_be_read_is_told_in_words(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.mkdir(parents=True)
+
+    assert kept(path).choice == SETTINGS
+    assert caplog.messages == [
+        f"{path}: cannot read: Is a directory; the settings hold, what was changed in the page is lost"
+    ]
+
+
 def test_who_deletes_the_file_gets_the_settings(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     keep(path, CHANGED)
     path.unlink()

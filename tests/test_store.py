@@ -324,6 +324,18 @@ def test_the_active_model_is_not_removed(place: Path) -> None:
     assert str(caught.value) == f"model {key} is the active one: edge-detect models rollback, then remove it"
 
 
+def test_the_one_that_runs_since_the_active_one_failed_is_not_removed(place: Path) -> None:
+    old = install("a")
+    store.proved(old.model)
+    install("bad")
+    begin(2)
+
+    with pytest.raises(ConfigError) as caught:
+        store.remove("a")
+    assert str(caught.value) == f"model {old.key} is the one that runs: install another one, then remove it"
+    assert store.active() == old
+
+
 def test_of_two_with_one_name_the_key_must_be_given(place: Path) -> None:
     one, two = install("a", NAMELESS, b"cat\ndog\n"), install("a")
 

@@ -32,12 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The acts of `edge-detect service`."""
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     made = {name: acts.add_parser(name, help=text, description=text) for name, text in ACTS.items()}
-    made["install"].add_argument(
-        "--prefix",
-        type=Path,
-        metavar="DIR",
-        help=f"where the program goes (default: where it is installed, else {PREFIX})",
-    )
+    for act in ("install", "uninstall"):
+        made[act].add_argument(
+            "--prefix",
+            type=Path,
+            metavar="DIR",
+            help=f"the place of the program (default: where it is installed, else {PREFIX})",
+        )
     made["install"].add_argument(
         "--python", type=Path, default=Path("/usr/bin/python3"), metavar="FILE",
         help="the interpreter; apt's picamera2 works with the system's own only (/usr/bin/python3)",
@@ -95,7 +96,7 @@ def install(options: argparse.Namespace) -> int:
 
 
 def uninstall(options: argparse.Namespace) -> int:
-    """Takes the service away.
+    """Takes the service away; `--prefix` names an environment that broke off before there was a unit.
 
     Raises:
         EdgeDetectError: A step failed.
@@ -103,7 +104,7 @@ def uninstall(options: argparse.Namespace) -> int:
     """
     from edge_detect import requirements
 
-    layout = Layout(installation.installed_at(Layout()) or PREFIX)
+    layout = Layout(options.prefix or installation.installed_at(Layout()) or PREFIX)
     if not options.dry_run and (lacks := requirements.no_root()):
         raise DependencyError(f"lacks {lacks[0]}")
     steps = installation.uninstall_steps(layout, purge=options.purge)

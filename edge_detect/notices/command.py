@@ -68,16 +68,16 @@ class Command:
             SinkError: It failed, took too long, or could not be started.
         """
         name = self._words[0]
-        with tempfile.TemporaryFile() as data:  # a pipe could be full, and who writes to it would wait
-            data.write(json.dumps(to_json(event)).encode() + b"\n")
-            data.seek(0)
-            try:
+        try:
+            with tempfile.TemporaryFile() as data:  # a pipe could be full, and who writes to it would wait
+                data.write(json.dumps(to_json(event)).encode() + b"\n")
+                data.seek(0)
                 child = subprocess.Popen(
                     self._words, stdin=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                     env=_without_ours(os.environ) | variables(event), start_new_session=True,
                 )  # fmt: skip
-            except OSError as error:
-                raise SinkError(f"{name}: cannot be started: {error.strerror}") from error
+        except OSError as error:
+            raise SinkError(f"{name}: cannot be started: {error.strerror}") from error
         with child:
             output, ended = self._attend(child, give_up)
         said = shown(output)

@@ -14,7 +14,7 @@ from typing import Any
 from paho.mqtt import client as paho
 
 from edge_detect import credentials, recipients
-from edge_detect.errors import ConfigError
+from edge_detect.errors import ConfigError, words
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Link:
         try:
             self._client.reconnect()
         except Exception as error:  # noqa: BLE001 the top of a thread; the next try may fare better
-            self._lose(str(error) or type(error).__name__)
+            self._lose(words(error))
 
     def turn(self, wait: float, wake: int) -> None:
         """Answers the broker, and waits for its word.
@@ -192,7 +192,7 @@ def knock(settings: recipients.Mqtt, limit: float = 5.0) -> str:
             client.loop(0.1)
         client.disconnect()
     except (OSError, ValueError) as error:
-        return str(error) or type(error).__name__
+        return words(error)
     if not answers:
         return "no answer"
     return "" if answers[0] == 0 else _refusal(answers[0])
@@ -234,5 +234,5 @@ def context(settings: recipients.Mqtt) -> ssl.SSLContext:
         if settings.certificate_file:
             made.load_cert_chain(settings.certificate_file, settings.key_file or None)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"certificates: {error}") from error
+        raise ConfigError(f"certificates: {words(error)}") from error
     return made

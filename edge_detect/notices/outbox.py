@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = 2000  # events that arrived and are known by their keys, so that none is sent twice
 LAZY = 5.0  # seconds that an update may wait for the disk; an SD card is not for ever
+_OF_THE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+"""Errors that say nothing against the file: when there is room again, what waits in it is sent."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox (
     row INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -70,6 +72,8 @@ class Outbox:
             try:
                 return _connect(str(path))
             except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_DISK:
+                    raise SinkError(f"{path}: cannot open: {error}") from error
                 aside = path.with_suffix(".broken")
                 log.error("%s: damaged (%s); set aside as %s", path, error, aside.name)
                 _set_aside(path, aside)

@@ -16,7 +16,7 @@ from http.client import HTTPConnection, HTTPSConnection
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from edge_detect import __version__, credentials, recipients, uri
-from edge_detect.errors import ConfigError, SinkError
+from edge_detect.errors import ConfigError, SinkError, words
 from edge_detect.events import Event, to_json
 from edge_detect.notices.courier import Courier
 from edge_detect.notices.filter import Filter
@@ -78,7 +78,7 @@ class Post:
             try:
                 status = self._send(body, f"{event.id} {event.type}")
             except OSError as error:
-                said = str(error) or type(error).__name__
+                said = words(error)
                 continue
             if 200 <= status < 300:
                 return
@@ -134,6 +134,7 @@ def checked(url: str, *, allow_http: bool) -> SplitResult:
     try:
         parts = urlsplit(url)
         port = parts.port
+        (parts.hostname or "").encode("idna")  # as it is asked for, each of its labels up to 63 long
     except ValueError:
         raise ConfigError("expected https://HOST/PATH") from None  # the cause holds the password
     fine = url.isascii() and url.isprintable() and " " not in url and port != 0

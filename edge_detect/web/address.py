@@ -32,8 +32,25 @@ class Address:
             raise SinkError(f"--web {self}: unknown host '{self.host}': {error.strerror}") from error
         return all(ipaddress.ip_address(one.partition("%")[0]).is_loopback for one in found)
 
+    @property
+    def url(self) -> str:
+        """Where a browser finds it: for every address of this machine, the one that others know it by."""
+        host = _outward(self.host) if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{Address(host, self.port)}/"
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _outward(every: str) -> str:
+    """The address that this machine sends from, or its name when there is no network yet."""
+    family, other = (socket.AF_INET6, "2001:db8::1") if ":" in every else (socket.AF_INET, "192.0.2.1")
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as way:
+            way.connect((other, 9))  # which chooses a way, and sends nothing
+            return str(way.getsockname()[0])
+    except OSError:
+        return socket.gethostname()
 
 
 def parse(text: str) -> Address:

@@ -146,7 +146,7 @@ class Web:
             )
         self._socket = _listen(wanted)
         at = address.Address(wanted.host, self._socket.getsockname()[1])
-        self.url = f"http://{at}/"
+        self.url = at.url
         self._beat, self.facts = beat, facts
         self._tally = Tally()
         self._view = View(

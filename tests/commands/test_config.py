@@ -156,6 +156,7 @@ def origins_of(tables: dict[str, Any], text: str) -> Iterator[tuple[str, str]]:
 def test_show_names_files_of_secrets_and_no_secret(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "token").write_text("hunter2")
     path = own(home, f"[source]\nuri = 'rtsp://me:hunter2@cam'\n[web]\ntoken_file = '{home}/token'\n")
+    path.write_text(f"{path.read_text()}[exec]\ncommand = ['curl', 'https://me:hunter2@host/']\n")
 
     _, out, _ = told(capsys, "show", path)
     assert "hunter2" not in out

@@ -67,6 +67,14 @@ def test_who_is_not_root_is_told_to_be(act: str) -> None:
     assert "error: lacks the right to install: begin the command with sudo\n" in end.stderr
 
 
+def test_what_broke_off_before_there_was_a_unit_is_removed_by_its_place(tmp_path: Path) -> None:
+    (tmp_path / ".edge-detect").touch()
+    end = program.run("service", "uninstall", "--prefix", str(tmp_path), "--dry-run")
+
+    assert end.returncode == 0
+    assert f"5/5 environment {tmp_path}\n      rm -r {tmp_path}\n" in end.stdout
+
+
 def test_a_dry_run_of_a_removal_removes_nothing() -> None:
     end = run("service", "uninstall", "--purge", "--dry-run")
 

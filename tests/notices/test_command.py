@@ -54,6 +54,14 @@ def test_a_program_gets_the_event_in_its_environment(tmp_path: Path) -> None:
     assert (tmp_path / "got").read_text() == "person is at door\n"
 
 
+def test_a_folder_for_the_event_that_is_full_or_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    with pytest.raises(SinkError) as caught:
+        shell("true")(event(1), NEVER)
+
+    assert str(caught.value) == "/bin/sh: cannot be started: No such file or directory"
+
+
 def test_every_field_is_a_variable() -> None:
     found = variables(event(1))
 

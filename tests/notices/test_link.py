@@ -158,12 +158,12 @@ def test_an_encrypted_connection_works_and_is_checked(
             caplog.clear()
             bad = Client(**(usual | wrong))
             with turning(bad):
-                wait_until(lambda: "CERTIFICATE_VERIFY_FAILED" in caplog.text)
+                wait_until(lambda: "certificate verify failed: " in caplog.text)
             assert not bad.greeted
         caplog.clear()
         other_name = Client(ca_file=str(certificates / "ca.pem"), **(usual | {"host": "127.0.0.1"}))
         with turning(other_name):
-            wait_until(lambda: "CERTIFICATE_VERIFY_FAILED" in caplog.text)
+            wait_until(lambda: "certificate verify failed: " in caplog.text)
         assert not other_name.greeted
 
 
@@ -200,7 +200,7 @@ def test_messages_that_come_in_one_record_of_tls_are_all_heard(certificates: Pat
 def test_certificates_that_are_none_are_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("")
     for file in (tmp_path / "empty.pem", tmp_path / "missing.pem"):
-        with pytest.raises(ConfigError, match=r"^certificates: "):
+        with pytest.raises(ConfigError, match=r"^certificates: [A-Za-z509 ]+$"):
             context(recipients.Mqtt(host="x", tls=True, **{name: str(file)}))
 
 

@@ -317,7 +317,7 @@ def test_nothing_is_lost_or_doubled_while_the_broker_is_away(
     assert [one.removeprefix(f"mqtt: 127.0.0.1:{broker.port}: ") for one in mine] == [
         f"mqtt: connected to 127.0.0.1:{broker.port}",
         "the connection is lost; events wait",
-        "[Errno 111] Connection refused; events wait",
+        "Connection refused; events wait",
         f"mqtt: connected to 127.0.0.1:{broker.port}",
     ]
 

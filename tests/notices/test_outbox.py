@@ -5,7 +5,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -193,10 +194,11 @@ def test_what_arrived_is_forgotten_after_a_while(path: Path, monkeypatch: pytest
         assert database.execute("SELECT count(*), max(length(body)) FROM outbox").fetchone() == (10, 0)
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/bin/mount").exists(), reason="needs root, to mount a small disk"
-)
-def test_a_real_disk_that_is_full_costs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small one."""
+    if os.geteuid() != 0 or not Path("/bin/mount").exists():
+        pytest.skip("needs root, to mount a small disk")
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -204,13 +206,36 @@ def test_a_real_disk_that_is_full_costs_nothing(tmp_path: Path, caplog: pytest.L
     )
     if mounted.returncode:
         pytest.skip(f"cannot mount: {mounted.stderr.decode()}")
-    try:
-        with closing(Outbox(disk / "mqtt.sqlite3", 10_000)) as box:
-            for number in range(600):
-                box.add([event(number)])
-            kept = words(box)
-    finally:
-        subprocess.run(["umount", disk], check=True)
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_events_on_a_disk_that_is_full_at_the_start_wait_for_another(
+    disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = disk / "mqtt.sqlite3"
+    with closing(Outbox(path, 100)) as box:
+        box.add([event(1)])
+    with suppress(OSError), (disk / "recordings").open("wb", buffering=0) as recordings:
+        while True:
+            recordings.write(bytes(4096))
+    with closing(Outbox(path, 100)) as box:
+        box.add([event(2)])
+        now = words(box)
+    (disk / "recordings").unlink()
+
+    with closing(Outbox(path, 100)) as box:
+        assert (now, words(box)) == (["start 2"], ["start 1"])
+    assert [message.partition(": cannot open")[0] for message in caplog.messages] == [
+        f"events wait in memory only: {path}"
+    ]
+
+
+def test_a_real_disk_that_is_full_costs_nothing(disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(Outbox(disk / "mqtt.sqlite3", 10_000)) as box:
+        for number in range(600):
+            box.add([event(number)])
+        kept = words(box)
 
     assert kept == [f"start {number}" for number in range(600)]
     assert [message.partition(": ")[2] for message in caplog.messages] == [

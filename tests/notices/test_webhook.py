@@ -220,6 +220,17 @@ def test_what_is_no_web_server_is_told_so() -> None:
         thread.join(5)
 
 
+@pytest.mark.parametrize(
+    "url, said", [("http://127.0.0.1:1/", "Connection refused"), ("https", "wrong version number")]
+)
+def test_what_goes_wrong_on_the_way_is_told_in_words(server: Server, url: str, said: str) -> None:
+    url = server.url().replace("http", url) if url == "https" else url
+    with pytest.raises(SinkError) as caught:
+        Post(recipients.Webhook(url=url), back_off=())(event(1), NEVER)
+
+    assert str(caught.value) == f"{url}: {said}"
+
+
 def test_the_end_of_the_run_is_not_waited_for(server: Server) -> None:
     server.codes = [500]
     over = threading.Event()
@@ -271,7 +282,7 @@ def test_another_machine_without_encryption_has_to_be_asked_for() -> None:
     "url",
     ["", "home.example", "ftp://home/x", "file:///etc/passwd", "https://", "https:///x", "http://h:99999/",
      "https://me:hunter2@[/", "http://127.0.0.1/a b", "http://127.0.0.1/\r\nHost: x", "http://127.0.0.1/ü",
-     "http://127.0.0.1:0/"],
+     "http://127.0.0.1:0/", "https://home..example/", f"https://{'x' * 64}.example/"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(ConfigError, match=r"^expected https://HOST/PATH$"):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from edge_detect.errors import ConfigError, SinkError
@@ -40,6 +42,21 @@ def test_an_unknown_host_is_told() -> None:
 
 def test_an_ipv6_address_is_written_in_brackets() -> None:
     assert str(Address("::1", 80)) == "[::1]:80"
+
+
+@pytest.mark.parametrize("host, url", [("pi.local", "http://pi.local:80/"), ("::1", "http://[::1]:80/")])
+def test_an_address_is_where_a_browser_finds_it(host: str, url: str) -> None:
+    assert Address(host, 80).url == url
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_every_address_without_a_network_is_the_name_of_the_machine(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "porch")
+    monkeypatch.setattr("socket.socket.connect", lambda way, other: os.close(-1))
+
+    assert Address(host, 80).url == "http://porch:80/"
 
 
 def test_names_of_this_machine_are_known(monkeypatch: pytest.MonkeyPatch) -> None:

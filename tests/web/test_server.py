@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -369,6 +370,20 @@ def own_address() -> str:
             if row.family == socket.AF_INET and not row.address.startswith("127."):
                 return str(row.address)
     pytest.skip("needs a network")
+
+
+def test_a_page_that_is_open_to_all_is_told_by_an_address_that_opens(
+    pages: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    own_address()
+    site = pages(listen="0.0.0.0:0", token=visitor.TOKEN)
+    told = urlsplit(caplog.messages[-1].removeprefix("live page: "))
+    monkeypatch.setattr("visitor.HERE", told.hostname)
+
+    assert (told.scheme, told.port) == ("http", site.port)
+    assert told.hostname != "0.0.0.0"
+    assert site.ask("/login").status == 200
 
 
 def test_one_address_does_not_take_all_the_room(
