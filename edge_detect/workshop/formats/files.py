@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from PIL import Image, UnidentifiedImageError
 
 from edge_detect.errors import DatasetError, InputMissing, SinkError
+from edge_detect.pixels import decode_picture
 from edge_detect.workshop.dataset import Picture
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -37,15 +38,19 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def size_of(path: Path) -> tuple[int, int] | None:
-    """(width, height) of the picture in a file, upright, by its header alone; None for any other file."""
+    """(width, height) of the picture in a file, as it is shown; None for any other file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of size: no pixel is read here
             with Image.open(path) as image:
                 width, height = image.size
                 turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+                form = image.format
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError):
         return None
+    if turned and form not in ("JPEG", "MPO", "PNG"):  # of TIFF and WebP the libraries differ: we see
+        shown = decode_picture(path.read_bytes())
+        return None if shown is None else (shown.shape[1], shown.shape[0])
     return (height, width) if turned else (width, height)
 
 
