@@ -91,6 +91,14 @@ def new_file(path: Path) -> Iterator[Path]:
             draft.unlink()
 
 
+def check_free(path: Path) -> None:
+    """DatasetError unless a new folder can take this place."""
+    if path.is_dir() and any(path.iterdir()):
+        raise DatasetError(f"{path}: exists and is not empty; give a new folder")
+    if path.exists() and not path.is_dir():
+        raise DatasetError(f"{path}: expected a folder, there is a file; give a new folder")
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A draft that becomes the folder when all went well.
@@ -99,10 +107,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         DatasetError: There is something already.
         SinkError: It cannot be written.
     """
-    if path.is_dir() and any(path.iterdir()):
-        raise DatasetError(f"{path}: exists and is not empty; give a new folder")
-    if path.exists() and not path.is_dir():
-        raise DatasetError(f"{path}: expected a folder, there is a file; give a new folder")
+    check_free(path)
     path = path.absolute()  # `.` has no name of its own
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
