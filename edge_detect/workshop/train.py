@@ -306,15 +306,14 @@ class _Loop:
             np.savez(file, state=state, **values)
 
     def _restore(self) -> None:
-        try:
-            with np.load(self._run.checkpoint_path) as kept:
-                self._state = json.loads(kept["state"].tobytes())
-                for i, variable in enumerate(self._variables()):
-                    variable.assign(kept[str(i)])
-                for i in range(len(self._statistics.averages)):
-                    self._statistics.averages[i] = kept[f"statistics{i}"]
-        except FileNotFoundError:
+        kept = self._run.checkpoint()
+        if kept is None:
             return
+        self._state, values = kept
+        for i, variable in enumerate(self._variables()):
+            variable.assign(values[str(i)])
+        for i in range(len(self._statistics.averages)):
+            self._statistics.averages[i] = values[f"statistics{i}"]
         self._tell(f"goes on at step {self._state['step']} of {self._total}")
 
 
