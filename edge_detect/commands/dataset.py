@@ -220,12 +220,18 @@ def _sheet(options: argparse.Namespace) -> int:
 
 
 def _split(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
     from edge_detect.workshop import formats
     from edge_detect.workshop.dataset import split
+    from edge_detect.workshop.formats import files
 
     train, val = options.output
-    if train == val:
+    if Path(train).resolve() == Path(val).resolve():
         raise ConfigError(f"--output: expected two places, got '{train}' twice")
+    if options.to in ("voc", "yolo"):  # before the first is written
+        for place in options.output:
+            files.check_free(Path(place))
     data = _one(options)
     parts = split(data, options.share, options.seed)
     for part, place in zip(parts, options.output, strict=True):

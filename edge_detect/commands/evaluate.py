@@ -127,9 +127,7 @@ def _read(options: argparse.Namespace, place: str, folder: Path | None) -> Datas
     from edge_detect.workshop import dataset, formats
 
     data = formats.read(place, folder)
-    if data.faults:
-        more = f", and {len(data.faults) - 1} more" if len(data.faults) > 1 else ""
-        log.warning("left out: %s%s; edge-detect dataset check tells all", data.faults[0], more)
+    formats.tell_left_out(data)
     if options.classes is not None:
         names = [name.strip() for name in options.classes.split(",") if name.strip()]
         if not names:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
 
-from edge_detect.errors import InputMissing
+from edge_detect.errors import DatasetError, InputMissing
 from edge_detect.workshop import net, qat
 from edge_detect.workshop.net import Architecture
 from edge_detect.workshop.settings import Settings
@@ -46,13 +48,29 @@ class Run:
         """Whether there is something to go on with."""
         return self.checkpoint_path.exists() or self.weights_path.exists()
 
-    def has_ended(self, settings: Settings, until: int = 0) -> bool:
-        """Whether the training is over: by its epochs or those wanted for now, or by lack of gain."""
+    def checkpoint(self) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]] | None:
+        """Where the loop stood, and the arrays that go with it; None before the first one.
+
+        Raises:
+            DatasetError: The file is damaged.
+        """
         try:
             with np.load(self.checkpoint_path) as kept:
-                state = json.loads(kept["state"].tobytes())
+                values = {name: kept[name] for name in kept.files}
+            return json.loads(values.pop("state").tobytes()), values
         except FileNotFoundError:
+            return None
+        except (ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
+            raise DatasetError(
+                f"{self.checkpoint_path}: damaged; delete it to begin this training again"
+            ) from error
+
+    def has_ended(self, settings: Settings, until: int = 0) -> bool:
+        """Whether the training is over: by its epochs or those wanted for now, or by lack of gain."""
+        kept = self.checkpoint()
+        if kept is None:
             return False
+        state, _ = kept
         early = bool(settings.patience) and state["waited"] >= settings.patience
         last = state["rows"][-1]["epoch"] if state["rows"] else 0
         wanted = min(until or settings.epochs, settings.epochs)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from edge_detect import boxes as rectangles
 from edge_detect import pixels
 from edge_detect.boxes import Boxes
-from edge_detect.errors import DatasetError
+from edge_detect.errors import DatasetError, InputMissing, SourceError
 from edge_detect.fit import letterbox
 from edge_detect.frame import Image
 from edge_detect.workshop.dataset import Picture
@@ -56,16 +56,17 @@ def load(picture: Picture, classes: Sequence[str]) -> Sample:
     Raises:
         DatasetError: The image file is missing or broken.
     """
-    image = cv2.imread(str(picture.path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DatasetError(f"{picture.where}: cannot read the picture {picture.path}")
+    try:
+        image = pixels.read_picture(picture.path)
+    except (InputMissing, SourceError) as error:
+        raise DatasetError(f"{picture.where}: cannot read the picture {picture.path}") from error
     rows = [label for label in picture.labels if label.name in classes]
     corners = np.array([label.box for label in rows], np.float32).reshape(-1, 4)
     size = (image.shape[1], image.shape[0])
     if size != picture.size:  # the labels were written for the picture at another size
         corners *= np.array([size[0] / picture.size[0], size[1] / picture.size[1]] * 2, np.float32)
     return Sample(
-        np.asarray(image, np.uint8),
+        image,
         rectangles.clip(corners, *size),
         np.array([classes.index(label.name) for label in rows], np.int32),
         np.array([label.ignore for label in rows], np.bool_),

@@ -107,7 +107,10 @@ def _sets(settings: Settings) -> tuple[Dataset, Dataset]:
     if not settings.validation:
         return data, replace(data, pictures=())
     held = formats.read_all(settings.validation)
-    return data, keep(held, [name for name in names if name in held.classes])
+    held = keep(held, [name for name in names if name in held.classes])
+    if not sum(held.counts().values()):
+        raise DatasetError(f"--validation: expected pictures with labels of {', '.join(names)}, got none")
+    return data, held
 
 
 def _begin(run: Run, settings: Settings, data: Dataset) -> Architecture:
@@ -207,10 +210,14 @@ class _Loop:
                 raise self._lost(f"the loss became {logs['loss']}")
             sums = self._state["sums"]
             self._state["sums"] = {name: sums.get(name, 0.0) + float(value) for name, value in logs.items()}
-            ended = step % self._batches.per_epoch == 0
+            epoch, inside = divmod(step, self._batches.per_epoch)
+            ended = inside == 0
             if ended:
                 left = (time.monotonic() - begun) / (step - first) * (self._total - step)
-                self._end_epoch(step // self._batches.per_epoch, left)
+                self._end_epoch(epoch, left)
+                if not len(self._held) and epoch in (until, settings.epochs):
+                    # there is nothing to choose by: the newest is kept, once the checkpoint is written
+                    self._run.weights_path.unlink(missing_ok=True)
             elif step % 20 == 0:
                 left = (time.monotonic() - begun) / (step - first) * (self._total - step)
                 log.debug("step %d of %d, loss %.3f, %s left", step, self._total, logs["loss"], spell(left))
@@ -220,7 +227,7 @@ class _Loop:
             if settings.patience and self._state["waited"] >= settings.patience:
                 self._tell(f"no gain in {settings.patience} measurements: ended early")
                 break
-            if ended and step // self._batches.per_epoch == until:
+            if ended and epoch == until:
                 break
         if not self._run.weights_path.exists():
             self._keep_best()
@@ -299,15 +306,14 @@ class _Loop:
             np.savez(file, state=state, **values)
 
     def _restore(self) -> None:
-        try:
-            with np.load(self._run.checkpoint_path) as kept:
-                self._state = json.loads(kept["state"].tobytes())
-                for i, variable in enumerate(self._variables()):
-                    variable.assign(kept[str(i)])
-                for i in range(len(self._statistics.averages)):
-                    self._statistics.averages[i] = kept[f"statistics{i}"]
-        except FileNotFoundError:
+        kept = self._run.checkpoint()
+        if kept is None:
             return
+        self._state, values = kept
+        for i, variable in enumerate(self._variables()):
+            variable.assign(values[str(i)])
+        for i in range(len(self._statistics.averages)):
+            self._statistics.averages[i] = values[f"statistics{i}"]
         self._tell(f"goes on at step {self._state['step']} of {self._total}")
 
 

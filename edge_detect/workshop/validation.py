@@ -17,6 +17,7 @@ from edge_detect.frame import Image
 from edge_detect.workshop import average_precision, net, samples
 from edge_detect.workshop.average_precision import Precision
 from edge_detect.workshop.dataset import Dataset, Picture
+from edge_detect.workshop.evaluate import scaled
 from edge_detect.workshop.net import Architecture
 from edge_detect.workshop.targets import VARIANCES
 
@@ -31,7 +32,10 @@ def validate(model: keras.Model, plan: Architecture, held: Dataset, batch: int =
             images = np.resize(np.stack([image for image, _ in part]), (batch, *part[0][0].shape))
             answers = model.predict_on_batch(net.normalized(images))
             rows = zip(answers["boxes"], answers["scores"], (size for _, size in part), strict=False)
-            found += pool.map(lambda row: decode(row[0], row[1], plan, row[2]), rows)
+            answered = pool.map(lambda row: decode(row[0], row[1], plan, row[2]), rows)
+            # the labels may be written for the picture at another size
+            triples = zip(answered, part, held.pictures[start : start + batch], strict=True)
+            found += [scaled(one, size, picture.size) for one, (_, size), picture in triples]
     return average_precision.measure(held, found, plan.classes, held.classes)
 
 

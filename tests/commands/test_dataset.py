@@ -140,6 +140,8 @@ def test_drawn_scenes_are_a_set(place: Path) -> None:
         (("sheet", "set.json", "-o", "x.txt"), 2, "--output: expected a .png, got 'x.txt'"),
         (("sheet", "set.json", "-o", "no/x.png"), 74, "no/x.png: cannot write: No such file or directory"),
         (("split", "set.json", "-o", "a.json", "a.json"), 2, "--output: expected two places, got 'a.json' twice"),
+        (("split", "set.json", "-o", "a.json", "./a.json"), 2, "--output: expected two places, got 'a.json' twice"),
+        (("split", "set.json", "-o", "a", "images", "--to", "voc"), 1, "images: exists and is not empty; give a new folder"),
         (("split", "set.json", "--share", "0", "-o", "a.json", "b.json"), 1, "--share: expected a number between 0 and 1, got 0"),
         (("describe", "pattern:9"), 2, "pattern:9: expected a folder for the pictures, got none; write pattern:9=FOLDER"),
     ],
@@ -150,6 +152,7 @@ def test_what_goes_wrong_is_told_in_one_line(
     end = run("dataset", *words)
 
     assert (end.returncode, end.stdout, end.stderr) == (code, "", f"edge-detect: error: {message}\n")
+    assert not (place / "a").exists()
 
 
 def test_labels_that_were_left_out_are_told(place: Path) -> None:

@@ -11,8 +11,9 @@ pytest.importorskip("ai_edge_quantizer")
 
 import small_nets
 
-from edge_detect.errors import InputMissing
+from edge_detect.errors import DatasetError, InputMissing
 from edge_detect.workshop.run import Run
+from edge_detect.workshop.settings import Settings
 
 pytestmark = small_nets.LIBRARIES
 
@@ -61,3 +62,19 @@ def test_a_run_without_weights_is_told(tmp_path: Path) -> None:
         Run(tmp_path).model()
 
     assert str(caught.value) == f"{tmp_path}: the run has no weights yet; let it validate once"
+
+
+@pytest.mark.parametrize("size", [0, 5, 5000])
+def test_a_damaged_checkpoint_is_told(tmp_path: Path, size: int) -> None:
+    run = Run(tmp_path)
+    assert run.checkpoint() is None
+    np.savez(run.checkpoint_path, state=np.frombuffer(b'{"step": 3}', np.uint8), **{"0": np.zeros(2000)})
+    assert run.checkpoint() is not None
+    run.checkpoint_path.write_bytes(run.checkpoint_path.read_bytes()[:size])
+
+    with pytest.raises(DatasetError) as caught:
+        run.has_ended(Settings("set.json"))
+
+    assert str(caught.value) == (
+        f"{tmp_path}/checkpoint.npz: damaged; delete it to begin this training again"
+    )

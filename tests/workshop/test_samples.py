@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -71,9 +73,17 @@ def test_labels_follow_a_picture_that_was_resized(tmp_path: Path) -> None:
     assert samples.load(picture, ("car",)).boxes.tolist() == [[5, 5, 64, 10]]
 
 
-def test_a_missing_picture_is_told(tmp_path: Path) -> None:
+def bomb(path: Path) -> None:
+    """Makes the file claim to be 100000 pixels wide and high."""
+    head = b"IHDR" + (100_000).to_bytes(4) * 2 + bytes([8, 2, 0, 0, 0])
+    data = path.read_bytes()
+    path.write_bytes(data[:12] + head + zlib.crc32(head).to_bytes(4) + data[33:])
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, bomb], ids=["missing", "bomb"])
+def test_a_picture_that_cannot_be_read_is_told(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     (picture,) = sets.one(tmp_path).pictures
-    picture.path.unlink()
+    spoil(picture.path)
 
     with pytest.raises(DatasetError) as caught:
         samples.load(picture, ("car",))

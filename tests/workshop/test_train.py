@@ -133,6 +133,21 @@ def test_a_run_that_stopped_at_an_epoch_goes_on_as_if_it_had_not(tmp_path: Path,
         assert all(np.array_equal(a[name], b[name]) for name in a.files)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager")
+def test_without_validation_the_newest_state_is_kept(tmp_path: Path, four: str) -> None:
+    settings = short(four, epochs=3, batch=2, average=0.9)
+    whole = train.train(settings, tmp_path / "a")
+
+    for until in (1, 2, 0):
+        resumed = train.train(settings, tmp_path / "b", until=until)
+
+    states = [run.model()[0].get_weights() for run in (whole, resumed)]
+    assert all(np.array_equal(a, b) for a, b in zip(*states, strict=True))
+    with np.load(whole.checkpoint_path) as a, np.load(resumed.checkpoint_path) as b:
+        assert all(np.array_equal(a[name], b[name]) for name in a.files)
+
+
 ANY = """
 import json, sys
 from pathlib import Path
@@ -370,13 +385,15 @@ def test_what_cannot_be_begun_with_is_told(
     assert str(caught.value) == message
 
 
-def test_a_set_without_labels_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["data", "validation"])
+def test_a_set_without_labels_is_told(tmp_path: Path, four: str, option: str) -> None:
     data = squares.write(tmp_path, 2, labels=False)
 
     with pytest.raises(DatasetError) as caught:
-        train.train(short(data), tmp_path / "run")
+        train.train(replace(short(four), **{option: data}), tmp_path / "run")
 
-    assert str(caught.value) == "--data: expected pictures with labels of person, car, got none"
+    assert str(caught.value) == f"--{option}: expected pictures with labels of person, car, got none"
+    assert not (tmp_path / "run").exists()
 
 
 def test_anchors_fit_boxes_as_they_are_shown() -> None:

@@ -85,3 +85,9 @@ def test_a_net_is_measured_on_all_pictures(tmp_path: Path, box: tuple[float, ...
 
     assert found.ap50 == pytest.approx(ap)
     assert seer.sizes == [2, 2, 2]  # always the same shape, which is compiled once
+
+
+def test_labels_may_be_written_for_another_size(tmp_path: Path) -> None:
+    data = sets.one(tmp_path, Label("car", (160, 80, 320, 240)), size=(640, 480))
+
+    assert validation.validate(Seer((0.25, 0.25, 0.5, 0.5)), PLAN, data).ap50 == pytest.approx(1)

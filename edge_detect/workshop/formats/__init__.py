@@ -40,13 +40,22 @@ def read(place: str, images: Path | None = None, form: str = "") -> Dataset:
 
 
 def read_all(text: str) -> Dataset:
-    """All data sets of a list `PLACE[=PICTURES],PLACE...` as one.
+    """All data sets of a list `PLACE[=PICTURES],PLACE...` as one; what is left out is logged.
 
     Raises:
         InputMissing: There is nothing.
         DatasetError: It is no data set of a known form.
     """
-    return merge(read_each(text.split(",")))
+    data = merge(read_each(text.split(",")))
+    tell_left_out(data)
+    return data
+
+
+def tell_left_out(data: Dataset) -> None:
+    """Warns of what could not be read."""
+    if data.faults:
+        more = f", and {len(data.faults) - 1} more" if len(data.faults) > 1 else ""
+        log.warning("left out: %s%s; edge-detect dataset check tells all", data.faults[0], more)
 
 
 def read_each(words: Iterable[str], images: Path | None = None, form: str = "") -> list[Dataset]:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from PIL import Image, UnidentifiedImageError
 
 from edge_detect.errors import DatasetError, InputMissing, SinkError
+from edge_detect.pixels import decode_picture
 from edge_detect.workshop.dataset import Picture
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -37,15 +38,19 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def size_of(path: Path) -> tuple[int, int] | None:
-    """(width, height) of the picture in a file, upright, by its header alone; None for any other file."""
+    """(width, height) of the picture in a file, as it is shown; None for any other file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of size: no pixel is read here
             with Image.open(path) as image:
                 width, height = image.size
                 turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+                form = image.format
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError):
         return None
+    if turned and form not in ("JPEG", "MPO", "PNG"):  # of TIFF and WebP the libraries differ: we see
+        shown = decode_picture(path.read_bytes())
+        return None if shown is None else (shown.shape[1], shown.shape[0])
     return (height, width) if turned else (width, height)
 
 
@@ -86,6 +91,14 @@ def new_file(path: Path) -> Iterator[Path]:
             draft.unlink()
 
 
+def check_free(path: Path) -> None:
+    """DatasetError unless a new folder can take this place."""
+    if path.is_dir() and any(path.iterdir()):
+        raise DatasetError(f"{path}: exists and is not empty; give a new folder")
+    if path.exists() and not path.is_dir():
+        raise DatasetError(f"{path}: expected a folder, there is a file; give a new folder")
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A draft that becomes the folder when all went well.
@@ -94,10 +107,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         DatasetError: There is something already.
         SinkError: It cannot be written.
     """
-    if path.is_dir() and any(path.iterdir()):
-        raise DatasetError(f"{path}: exists and is not empty; give a new folder")
-    if path.exists() and not path.is_dir():
-        raise DatasetError(f"{path}: expected a folder, there is a file; give a new folder")
+    check_free(path)
     path = path.absolute()  # `.` has no name of its own
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -171,7 +171,8 @@ class _Example:
         return (int(sides[0]), int(sides[1])) if fine else None
 
     def _labels(self, size: tuple[int, int], numbers: dict[str, int]) -> Iterator[Label]:
-        texts, codes = self._texts("image/object/class/text"), self._numbers("image/object/class/label")
+        texts, numbered = self._texts("image/object/class/text"), self._numbers("image/object/class/label")
+        codes = [code for code in numbered if isinstance(code, int)]
         sides = [self._numbers(f"image/object/bbox/{side}") for side in _SIDES]
         count = len(sides[0])
         if any(len(side) != count for side in sides) or count not in (len(texts), len(codes)):
@@ -181,7 +182,7 @@ class _Example:
             return
         ignored = [self._numbers(f"image/object/{name}") for name in ("is_crowd", "difficult")]
         for i, box in enumerate(zip(*sides, strict=True)):
-            code = int(codes[i]) if len(codes) == count else 0
+            code = codes[i] if len(codes) == count else 0
             name = texts[i] if len(texts) == count else self._names.get(code, f"class {code}")
             if not name or not all(math.isfinite(side) and abs(side) < 1e4 for side in box):
                 told = " ".join(f"{side:g}" for side in box)

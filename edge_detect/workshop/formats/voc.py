@@ -160,18 +160,23 @@ def _picture(path: Path, images: Path | None, faults: list[Fault]) -> Picture | 
 
 def _image(path: Path, root: _Node, images: Path | None, faults: list[Fault]) -> Path | None:
     """The image file: that which is named, else that of the XML's own name."""
-    folder = images or path.parent
-    if not images and path.parent.name == "Annotations":
-        folder = path.parent.parent / "JPEGImages"
-    name = root.find("filename")
-    named = files.inside(folder, name) if name else folder / f"{path.stem}.jpg"
-    if named is None:
-        faults.append(Fault(f"{path}:{root.line}", f"filename '{name:.60}' leads out of {folder}"))
+    folders = [images] if images else list(_folders(path))
+    name = root.find("filename") or f"{path.stem}.jpg"
+    named = [files.inside(folder, name) for folder in folders]
+    if named[0] is None:
+        faults.append(Fault(f"{path}:{root.line}", f"filename '{name:.60}' leads out of {folders[0]}"))
         return None
-    if named.exists():
-        return named
-    twins = (folder / f"{path.stem}{ending}" for ending in sorted(files.ENDINGS))
-    return next((twin for twin in twins if twin.exists()), named)
+    twins = [folder / f"{path.stem}{ending}" for folder in folders for ending in sorted(files.ENDINGS)]
+    return next((file for file in (*named, *twins) if file and file.exists()), named[0])
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """Where the picture of an XML file may be, the likeliest first; CVAT's folders have folders."""
+    home = next((above for above in path.parents if above.name == "Annotations"), None)
+    if home:
+        pictures = home.with_name("JPEGImages")
+        yield from dict.fromkeys((pictures / path.parent.relative_to(home), pictures))
+    yield path.parent
 
 
 def _size(root: _Node) -> tuple[int, int] | None:

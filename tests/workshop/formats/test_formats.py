@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_detect.errors import ConfigError, DatasetError, InputMissing
-from edge_detect.workshop import formats
-from edge_detect.workshop.dataset import Dataset, Label, merge
+from edge_detect.workshop import formats, samples
+from edge_detect.workshop.dataset import Dataset, Label, Picture, merge
 from edge_detect.workshop.formats import files
 
 PLACES = {"coco": "set.json", "voc": "voc", "yolo": "yolo", "tfrecord": "set.tfrecord"}
@@ -170,6 +170,18 @@ def test_places_may_name_their_pictures(tmp_path: Path) -> None:
     assert len(formats.read_all("")) == 0
 
 
+def test_what_a_list_of_sets_leaves_out_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place = tmp_path / "set.json"
+    formats.write(sets.one(tmp_path / "in", CAR), str(place))
+    place.write_text(place.read_text().replace('"annotations": [', '"annotations": [\n7,\n8,'))
+
+    formats.read_all(str(place))
+
+    assert [record.getMessage() for record in caplog.records] == [
+        f"left out: {place}:11: expected an annotation, got 7, and 1 more; edge-detect dataset check tells all"
+    ]
+
+
 @pytest.mark.parametrize(
     "name", ["", "/", "../a", "a/../../b", "/etc/passwd", "C:\\a", "\\a", "..\\a", "a\0b", "C:a"]
 )
@@ -181,6 +193,23 @@ def test_a_name_with_backslashes_means_folders_unless_there_is_such_a_file(tmp_p
     assert files.inside(tmp_path, "a\\b.jpg") == tmp_path / "a" / "b.jpg"
     (tmp_path / "a\\b.jpg").touch()
     assert files.inside(tmp_path, "a\\b.jpg") == tmp_path / "a\\b.jpg"
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_of_a_picture_is_that_of_the_one_that_a_net_is_shown(
+    tmp_path: Path, ending: str, orientation: int
+) -> None:
+    from PIL import Image
+
+    exif, path = Image.Exif(), tmp_path / f"a.{ending}"
+    exif[0x0112] = orientation
+    Image.new("RGB", (64, 48)).save(path, exif=exif)
+
+    size = files.size_of(path)
+
+    assert size is not None
+    assert size == samples.load(Picture(path, size, (), frozenset()), ()).size
 
 
 def test_the_size_of_a_picture_is_that_of_the_upright_one(tmp_path: Path) -> None:

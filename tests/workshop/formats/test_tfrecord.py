@@ -123,6 +123,7 @@ def test_a_picture_lands_in_the_folder_whatever_it_is_called(
         ({"encoded": [b"\x89PNG junk"], "width": None}, "image/encoded: the picture cannot be read"),
         ({"xmin": [0.1, 0.2]}, "boxes with 2, 1, 1, 1 sides for 1 names and 1 numbers of classes"),
         ({"text": None, "label": None}, "boxes with 1, 1, 1, 1 sides for 0 names and 0 numbers of classes"),
+        ({"text": None, "label": [float("nan")]}, "boxes with 1, 1, 1, 1 sides for 0 names and 0 numbers of classes"),
         ({"xmin": [float("nan")]}, "box 1: expected a name and 0..1, got 'car' nan 0.25 0.75 0.75"),
         ({"xmin": [1e30]}, "box 1: expected a name and 0..1, got 'car' 1e+30 0.25 0.75 0.75"),
         ({"text": [b""]}, "box 1: expected a name and 0..1, got '' 0.25 0.25 0.75 0.75"),

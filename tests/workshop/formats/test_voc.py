@@ -152,6 +152,17 @@ def test_one_file_alone_and_another_folder_of_pictures(tmp_path: Path) -> None:
     assert data.pictures[0].path == tmp_path / "photos" / "a.png"
 
 
+@pytest.mark.parametrize("name", ["day/a.png", "a.png", "", "other"])
+@pytest.mark.parametrize("place", ["JPEGImages/day", "Annotations/day"])
+def test_pictures_of_folders_inside_are_found(tmp_path: Path, name: str, place: str) -> None:
+    picture = sets.draw(tmp_path / place / "a.png")
+    (tmp_path / "Annotations" / "day").mkdir(parents=True, exist_ok=True)
+    xml = tmp_path / "Annotations" / "day" / "a.xml"
+    xml.write_text(LABELIMG.replace("a.png</filename>", f"{name}</filename>"))
+
+    assert [p.path for p in voc.read(tmp_path).pictures] == [picture]
+
+
 def test_what_is_no_set_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text("<svg/>")
     (tmp_path / "empty").mkdir()
