@@ -27,6 +27,7 @@ FEWEST = 8
 BINS = 2048
 # of pixels normalized to -1..1, so that the number in the input is the pixel less 128
 IMAGE_RANGE = (-128 / 127.5, 127 / 127.5)
+LEAST_HIGH = 1e-6  # of a range that would be empty
 LEAST_LOGIT = -8.0  # of the classes: a score of 0.0003, below which nobody asks
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
@@ -232,7 +233,7 @@ def ranges(seen: dict[str, Seen], method: str) -> Ranges:
     found = {}
     for name, one in seen.items():
         low, high = choose(one)
-        found[name] = min(low, 0.0), max(high, 1e-6 if low >= 0 else 0.0)
+        found[name] = min(low, 0.0), max(high, LEAST_HIGH if low >= 0 else 0.0)
     return found
 
 

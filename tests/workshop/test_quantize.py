@@ -247,30 +247,58 @@ def net_of(*rows: Any) -> bytes:
     return export.to_tflite(keras.Model(image, y))
 
 
-@pytest.mark.parametrize("kind", ["convolution", "depthwise"])
-def test_a_channel_without_weights_keeps_its_bias(kind: str) -> None:
-    if kind == "depthwise":
-        layer = keras.layers.DepthwiseConv2D(1)
-        kernel = np.array([1, 0, 1], np.float32).reshape(1, 1, 3, 1)
-    else:
-        layer = keras.layers.Conv2D(3, 1)
-        kernel = np.diag([1, 0, 1]).astype(np.float32)[None, None]
+def filled(layer: Any, kernel: Any, bias: Any) -> Any:
+    """A layer for pictures 8 x 8 x 3 with these weights."""
     layer.build((1, 8, 8, 3))
-    layer.set_weights([kernel, np.array([0, 0.15, 0], np.float32)])
-    data = net_of(layer)
+    layer.set_weights([np.asarray(kernel, np.float32).reshape(layer.kernel.shape), np.asarray(bias)])
+    return layer
+
+
+def answers(data: bytes, scheme: str) -> tuple[Any, Any]:
+    """What a float file and its quantized one say of the same picture."""
     batch = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 3)).astype(np.float32)
     ranges = calibration.ranges(calibration.watch(data, batch), "min-max")
+    probes = Probe(data), Probe(quantize.quantize(data, SCHEMES[scheme], ranges))
+    for probe in probes:
+        probe.run(batch[0])
+    real, coarse = (probe.value(probe.outputs[0]) for probe in probes)
+    return real, coarse
 
-    probe = Probe(quantize.quantize(data, SCHEMES["int8"], ranges))
 
-    probe.run(batch[0])
-    np.testing.assert_allclose(probe.value(probe.outputs[0])[0, :, :, 1], 0.15, atol=0.01)
+@pytest.mark.parametrize("scheme", ["int8", "int16x8"])
+@pytest.mark.parametrize("kind", ["Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense"])
+def test_a_channel_without_weights_keeps_its_bias(kind: str, scheme: str) -> None:
+    made = getattr(keras.layers, kind)
+    layer = made(3) if kind == "Dense" else made(1) if kind == "DepthwiseConv2D" else made(3, 1)
+    kernel = [1, 0, 1] if kind == "DepthwiseConv2D" else np.diag([1, 0, 1])
+
+    real, coarse = answers(net_of(filled(layer, kernel, [0, 0.15, 0])), scheme)
+
+    np.testing.assert_allclose(coarse, real, atol=0.02)
+
+
+def test_a_channel_with_small_weights_keeps_its_bias_in_16_bits() -> None:
+    layer = filled(keras.layers.Conv2D(3, 1), np.diag([1, 0.002, 1]), [0, 2, 0])
+
+    real, coarse = answers(net_of(layer), "int16x8")
+
+    np.testing.assert_allclose(coarse, real, atol=0.02)
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int16x8", "int4"])
+def test_a_bias_behind_activations_that_are_always_zero_is_kept(scheme: str) -> None:
+    dead = filled(keras.layers.Conv2D(3, 1), np.eye(3), [-9, -9, -9])
+    after = filled(keras.layers.Conv2D(3, 1), np.eye(3), [0.5, 1, 2])
+
+    real, coarse = answers(net_of(dead, keras.layers.ReLU(), after), scheme)
+
+    np.testing.assert_allclose(coarse, real, atol=0.02)
 
 
 def test_a_net_without_dead_channels_is_left_as_it_is() -> None:
     data = small_nets.parent().data
 
-    assert quantize.with_room_for_biases(data) is data
+    assert quantize.with_room_for_biases(data, small_nets.ranges(), 2**8) is data
 
 
 @pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "float32"])
