@@ -111,6 +111,7 @@ def quantize(
 
     changes = _recipe(scheme, per_channel=per_channel, wider=wider, weights=weights)
     given = _calibration(ranges) if scheme.calibrated and ranges else None
+    data = with_plain_codes(data)
     if scheme.calibrated and ranges:
         fine = scheme.activations == 16 or any(one.bits == 16 for one in wider)
         data = with_room_for_biases(data, ranges, 2**15 if fine else 2**8)
@@ -231,6 +232,19 @@ CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV = 3, 4, 9, 67
 WEIGHTED = {
     CONV_2D: (0, 1, 2), DEPTHWISE_CONV_2D: (0, 1, 2), FULLY_CONNECTED: (0, 1, 2), TRANSPOSE_CONV: (2, 1, 3),
 }  # fmt: skip
+
+
+def with_plain_codes(data: bytes) -> bytes:
+    """The file with its kinds of operators where today's tools look for them.
+
+    Before TensorFlow 2.4 they stood in one byte, in a field that the library does not read: it would
+    take every operator for an ADD.
+    """
+    model = flat.opened(data)
+    old = [code for code in model.operatorCodes if code.builtinCode < code.deprecatedBuiltinCode]
+    for code in old:
+        code.builtinCode = code.deprecatedBuiltinCode
+    return flat.written(model, len(data)) if old else data
 
 
 def with_room_for_biases(data: bytes, ranges: Ranges, steps: int) -> bytes:

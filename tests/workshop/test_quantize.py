@@ -18,7 +18,7 @@ from tflite_files import ADD, DEQUANTIZE, QUANTIZE, File
 from edge_detect.errors import ConfigError, ModelError
 from edge_detect.graph import Graph, Operator
 from edge_detect.model import open_model
-from edge_detect.workshop import calibration, convert, export, quantize
+from edge_detect.workshop import calibration, convert, export, flat, quantize
 from edge_detect.workshop.calibration import Probe
 from edge_detect.workshop.quantize import SCHEMES, Widened
 
@@ -295,10 +295,23 @@ def test_a_bias_behind_activations_that_are_always_zero_is_kept(scheme: str) -> 
     np.testing.assert_allclose(coarse, real, atol=0.02)
 
 
+@pytest.mark.parametrize(("scheme", "kind"), [("float16", "float16"), ("dynamic", "int8"), ("int8", "int8")])
+def test_a_file_of_an_older_tensorflow_is_quantized_as_well(scheme: str, kind: str) -> None:
+    model = flat.opened(small_nets.parent().data)
+    for code in model.operatorCodes:
+        code.builtinCode = 0  # stood in the other field alone
+
+    data = quantize.quantize(flat.written(model), SCHEMES[scheme], small_nets.ranges())
+
+    assert types(data, "convolution") == {kind}
+    Probe(data).run(small_nets.pictures(1)[0])
+
+
 def test_a_net_without_dead_channels_is_left_as_it_is() -> None:
     data = small_nets.parent().data
 
     assert quantize.with_room_for_biases(data, small_nets.ranges(), 2**8) is data
+    assert quantize.with_plain_codes(data) is data
 
 
 @pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "float32"])
