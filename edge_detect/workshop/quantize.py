@@ -11,7 +11,7 @@ import io
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -105,8 +105,9 @@ def quantize(
         return data
     if scheme.calibrated and ranges is None:
         raise ConfigError(f"--scheme {scheme.name}: expected --calibrate DATA, got none")
-    for one in wider:
-        _check_pattern(one.pattern, data)
+    if any(one.bits == 16 for one in wider) and not scheme.calibrated:
+        raise ConfigError(f"--wider LAYERS=16: expected a scheme that is calibrated, got {scheme.name}")
+    wider = [_by_name(one, data) for one in wider]
     from ai_edge_quantizer import quantizer as library
 
     changes = _recipe(scheme, per_channel=per_channel, wider=wider, weights=weights)
@@ -217,14 +218,18 @@ def _recipe(
     return calls
 
 
-def _check_pattern(pattern: str, data: bytes) -> None:
+def _by_name(one: Widened, data: bytes) -> Widened:
+    """The same layers by their whole names: the library's differ, each tensor's ends with a semicolon."""
     graph = Graph(data, "parent")
     try:
-        found = any(re.search(pattern, graph.name(i)) for one in graph.operators for i in one.outputs)
+        fits = re.compile(one.pattern).search
     except re.error as error:
-        raise ConfigError(f"--wider: '{pattern}' is no regular expression: {error}") from error
+        raise ConfigError(f"--wider: '{one.pattern}' is no regular expression: {error}") from error
+    made = [[graph.name(i) for i in operator.outputs] for operator in graph.operators]
+    found = [re.escape("".join(f"{name};" for name in names)) for names in made if any(map(fits, names))]
     if not found:
-        raise ConfigError(f"--wider: no layer is called '{pattern}'; --layers names those that there are")
+        raise ConfigError(f"--wider: no layer is called '{one.pattern}'; --layers names those that there are")
+    return replace(one, pattern=f"^({'|'.join(found)})$")
 
 
 CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV = 3, 4, 9, 67

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,22 @@ def test_a_range_that_is_missing_is_told_in_one_line() -> None:
 
     assert str(caught.value).startswith("cannot be quantized to int8: ")
     assert "\n" not in str(caught.value)
+
+
+def test_16_bits_for_some_layers_want_calibration() -> None:
+    with pytest.raises(ConfigError) as caught:
+        converted("dynamic", wider=(Widened("boxes_0", 16),))
+
+    assert str(caught.value) == "--wider LAYERS=16: expected a scheme that is calibrated, got dynamic"
+
+
+def test_a_pattern_may_tell_where_a_name_ends() -> None:
+    real = graph(small_nets.parent().data)
+    end = re.escape(real.name(next(every(real, CONVOLUTION)).outputs[0])[-40:]) + "$"
+
+    wide = graph(converted("int8", wider=(Widened(end, 32),)))
+
+    assert "float32" in {wide.dtype(operator.outputs[0]) for operator in every(wide, CONVOLUTION)}
 
 
 @pytest.mark.parametrize(("word", "kind"), [("heads", "float32"), ("heads=16", "int16")])
