@@ -156,6 +156,24 @@ def test_a_quantized_file_can_only_be_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("scheme", "kind"), [("float16", "float16"), ("dynamic", "int8"), ("dynamic-int4", "int4")]
+)
+def test_a_file_whose_weights_alone_are_quantized_can_only_be_kept(
+    tmp_path: Path, scheme: str, kind: str
+) -> None:
+    path = tmp_path / "street.tflite"
+    path.write_bytes(converted(scheme))
+
+    with pytest.raises(ModelError) as caught:
+        convert.open_parent(path)
+
+    assert str(caught.value) == (
+        f"street.tflite: {kind} inside: expected a model of float32 alone; convert the original"
+    )
+    assert convert.open_parent(path, real=False).about.labels == small_nets.CLASSES
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         pytest.param("a.keras", b"PK", "{}: expected a Keras model: ", id="damaged Keras"),
