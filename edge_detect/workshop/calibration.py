@@ -166,14 +166,24 @@ class Probe:
 
 
 def watch(data: bytes, batch: Sequence[npt.NDArray[np.float32]]) -> dict[str, Seen]:
-    """What every tensor of a float model held over all pictures; two passes, for the histograms."""
+    """What every tensor of a float model held over all pictures; two passes, for the histograms.
+
+    Raises:
+        ModelError: The runtime does not accept the model, or a value is infinite or no number.
+    """
     probe = Probe(data)
     bounds: dict[str, Range] = {}
     for picture in batch:
         probe.run(picture)
         for name, values in probe.values():
-            low, high = bounds.get(name, (np.inf, -np.inf))
-            bounds[name] = min(low, float(values.min())), max(high, float(values.max()))
+            least, most = float(values.min()), float(values.max())
+            if not np.isfinite(most - least):
+                raise ModelError(
+                    f"tensor '{name.partition(';')[0]}': expected finite values, got {least:g} to {most:g};"
+                    " are its weights broken, or --mean and --std wrong?"
+                )
+            low, high = bounds.get(name, (least, most))
+            bounds[name] = min(low, least), max(high, most)
     counts = {name: np.zeros(BINS, np.int64) for name in bounds}
     for picture in batch:
         probe.run(picture)
