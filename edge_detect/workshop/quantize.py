@@ -121,11 +121,16 @@ def quantize(
         with (
             contextlib.redirect_stdout(said), contextlib.redirect_stderr(said),
             logs.native(log, "quantizer"), _hushed(),
+            np.errstate(over="raise" if scheme.float16 else None),
         ):  # fmt: skip
             worker = library.Quantizer(bytearray(data))
             for change in changes:
                 change(worker)
             result = worker.quantize(given, enable_progress_report=False)
+    except FloatingPointError as error:
+        raise ModelError(
+            "cannot be quantized to float16: a weight is above 65504, the largest half"
+        ) from error
     except (ValueError, RuntimeError) as error:  # NotImplementedError is a RuntimeError
         raise ModelError(f"cannot be quantized to {scheme.name}: {_first_line(error)}") from error
     return inlined(bytes(result.quantized_model))
@@ -311,10 +316,13 @@ QUANTIZE, DEQUANTIZE = "builtin 114", "builtin 6"
 
 def islands(data: bytes, name: str) -> list[str]:
     """Float or converting operators of a file that should be integers throughout; empty when it is."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds_of = {f"builtin {code}": kind for kind, code in vars(schema.BuiltinOperator).items()}
     graph = Graph(data, name)
     found = []
-    for i, operator in enumerate(graph.operators):
+    for operator in graph.operators:
         kinds = {graph.dtype(t) for t in (*operator.inputs, *operator.outputs) if t >= 0}
         if "float32" in kinds or "float16" in kinds or operator.name == DEQUANTIZE:
-            found.append(f"operator {i} ({operator.name})")
+            found.append(kinds_of.get(operator.name, operator.name))
     return found
