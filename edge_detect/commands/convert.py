@@ -130,6 +130,7 @@ def main(options: argparse.Namespace) -> int:
         chosen = _mixed(parent, chosen, ranges, batch, options)
     data = convert.convert(parent, chosen, ranges)
     _write(out, data)
+    _tell_floats(out, data, chosen)
     if options.layers:
         _layers(parent, data, batch, options.layers)
     if parent.kind == "classifier":
@@ -194,6 +195,17 @@ def _write(path: Path, data: bytes) -> None:
     print(f"{path}: {len(data)} bytes")
 
 
+def _tell_floats(path: Path, data: bytes, made: Options) -> None:
+    """Warns of layers that stayed in float though nobody asked for it."""
+    from edge_detect.workshop import quantize
+
+    if not made.scheme.calibrated or made.postprocess or any(one.bits == 32 for one in made.wider):
+        return
+    kinds = sorted({*quantize.islands(data, path.name)} - {"QUANTIZE", "DEQUANTIZE"})
+    if kinds:
+        log.warning("%s: stays in float where %s cannot be: %s", path, made.scheme.name, ", ".join(kinds))
+
+
 def _layers(parent: Parent, data: bytes, batch: Any, place: str) -> None:
     from edge_detect.workshop import curves, sensitivity
 
@@ -237,6 +249,7 @@ def _all(parents: list[Parent], options: argparse.Namespace, folder: Path) -> in
                 print(f"{path.name}: refused: {error}")
                 continue
             _write(path, data)
+            _tell_floats(path, data, one)
             made.append(path)
     if options.validate:
         report = folder / "report.html"

@@ -27,6 +27,7 @@ FEWEST = 8
 BINS = 2048
 # of pixels normalized to -1..1, so that the number in the input is the pixel less 128
 IMAGE_RANGE = (-128 / 127.5, 127 / 127.5)
+LEAST_HIGH = 1e-6  # of a range that would be empty
 LEAST_LOGIT = -8.0  # of the classes: a score of 0.0003, below which nobody asks
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
@@ -165,14 +166,24 @@ class Probe:
 
 
 def watch(data: bytes, batch: Sequence[npt.NDArray[np.float32]]) -> dict[str, Seen]:
-    """What every tensor of a float model held over all pictures; two passes, for the histograms."""
+    """What every tensor of a float model held over all pictures; two passes, for the histograms.
+
+    Raises:
+        ModelError: The runtime does not accept the model, or a value is infinite or no number.
+    """
     probe = Probe(data)
     bounds: dict[str, Range] = {}
     for picture in batch:
         probe.run(picture)
         for name, values in probe.values():
-            low, high = bounds.get(name, (np.inf, -np.inf))
-            bounds[name] = min(low, float(values.min())), max(high, float(values.max()))
+            least, most = float(values.min()), float(values.max())
+            if not np.isfinite(most - least):
+                raise ModelError(
+                    f"tensor '{name.partition(';')[0]}': expected finite values, got {least:g} to {most:g};"
+                    " are its weights broken, or --mean and --std wrong?"
+                )
+            low, high = bounds.get(name, (least, most))
+            bounds[name] = min(low, least), max(high, most)
     counts = {name: np.zeros(BINS, np.int64) for name in bounds}
     for picture in batch:
         probe.run(picture)
@@ -232,7 +243,7 @@ def ranges(seen: dict[str, Seen], method: str) -> Ranges:
     found = {}
     for name, one in seen.items():
         low, high = choose(one)
-        found[name] = min(low, 0.0), max(high, 1e-6 if low >= 0 else 0.0)
+        found[name] = min(low, 0.0), max(high, LEAST_HIGH if low >= 0 else 0.0)
     return found
 
 

@@ -34,6 +34,8 @@ KINDS = {
     "depthwise": r"_depthwise_",
 }
 
+QUANTIZED = {"float16", "int4", "int8", "int16", "uint8"}  # what a float file does not compute with
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parent:
@@ -145,10 +147,15 @@ def _from_file(
         raise ModelError(
             f"{path.name}: input type {given.tensor.dtype}: expected a float model; convert the original"
         )
+    graph = Graph(data, path.name)
+    kinds = {graph.dtype(t) for operator in graph.operators for t in operator.inputs if t >= 0}
+    if real and (stored := sorted(kinds & QUANTIZED)):
+        raise ModelError(
+            f"{path.name}: {stored[0]} inside: expected a model of float32 alone; convert the original"
+        )
     if told:
         given = replace(given, normalization=told)
     names = tuple(labels) or card.labels
-    graph = Graph(data, path.name)
     decoding = graph.decoding() or ((0.1, 0.2), True)
     about = Description(
         path.stem, names, given.normalization.mean, given.normalization.std, graph.anchors(), *decoding,

@@ -11,7 +11,7 @@ import io
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from edge_detect import logs
 from edge_detect.errors import ConfigError, ModelError
 from edge_detect.graph import Graph
 from edge_detect.workshop import flat
-from edge_detect.workshop.calibration import Ranges
+from edge_detect.workshop.calibration import LEAST_HIGH, Ranges
 
 log = logging.getLogger(__name__)
 
@@ -105,23 +105,32 @@ def quantize(
         return data
     if scheme.calibrated and ranges is None:
         raise ConfigError(f"--scheme {scheme.name}: expected --calibrate DATA, got none")
-    for one in wider:
-        _check_pattern(one.pattern, data)
+    if any(one.bits == 16 for one in wider) and not scheme.calibrated:
+        raise ConfigError(f"--wider LAYERS=16: expected a scheme that is calibrated, got {scheme.name}")
+    wider = [_by_name(one, data) for one in wider]
     from ai_edge_quantizer import quantizer as library
 
     changes = _recipe(scheme, per_channel=per_channel, wider=wider, weights=weights)
     given = _calibration(ranges) if scheme.calibrated and ranges else None
-    source = bytearray(with_room_for_biases(data) if scheme.calibrated else data)
+    data = with_plain_codes(data)
+    if scheme.calibrated and ranges:
+        fine = scheme.activations == 16 or any(one.bits == 16 for one in wider)
+        data = with_room_for_biases(data, ranges, 2**15 if fine else 2**8)
     try:  # the library's own calls alone, and what it raises of itself
         said = io.StringIO()
         with (
             contextlib.redirect_stdout(said), contextlib.redirect_stderr(said),
             logs.native(log, "quantizer"), _hushed(),
+            np.errstate(over="raise" if scheme.float16 else None),
         ):  # fmt: skip
-            worker = library.Quantizer(source)
+            worker = library.Quantizer(bytearray(data))
             for change in changes:
                 change(worker)
             result = worker.quantize(given, enable_progress_report=False)
+    except FloatingPointError as error:
+        raise ModelError(
+            "cannot be quantized to float16: a weight is above 65504, the largest half"
+        ) from error
     except (ValueError, RuntimeError) as error:  # NotImplementedError is a RuntimeError
         raise ModelError(f"cannot be quantized to {scheme.name}: {_first_line(error)}") from error
     return inlined(bytes(result.quantized_model))
@@ -214,53 +223,77 @@ def _recipe(
     return calls
 
 
-def _check_pattern(pattern: str, data: bytes) -> None:
+def _by_name(one: Widened, data: bytes) -> Widened:
+    """The same layers by their whole names: the library's differ, each tensor's ends with a semicolon."""
     graph = Graph(data, "parent")
     try:
-        found = any(re.search(pattern, graph.name(i)) for one in graph.operators for i in one.outputs)
+        fits = re.compile(one.pattern).search
     except re.error as error:
-        raise ConfigError(f"--wider: '{pattern}' is no regular expression: {error}") from error
+        raise ConfigError(f"--wider: '{one.pattern}' is no regular expression: {error}") from error
+    made = [[graph.name(i) for i in operator.outputs] for operator in graph.operators]
+    found = [re.escape("".join(f"{name};" for name in names)) for names in made if any(map(fits, names))]
     if not found:
-        raise ConfigError(f"--wider: no layer is called '{pattern}'; --layers names those that there are")
+        raise ConfigError(f"--wider: no layer is called '{one.pattern}'; --layers names those that there are")
+    return replace(one, pattern=f"^({'|'.join(found)})$")
 
 
-LEAST_WEIGHT = 1e-3  # of a channel, in sizes of its bias
+CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV = 3, 4, 9, 67
+# where input, weights and bias stand among the inputs of an operator
+WEIGHTED = {
+    CONV_2D: (0, 1, 2), DEPTHWISE_CONV_2D: (0, 1, 2), FULLY_CONNECTED: (0, 1, 2), TRANSPOSE_CONV: (2, 1, 3),
+}  # fmt: skip
 
 
-def with_room_for_biases(data: bytes) -> bytes:
-    """The float file with no output channel whose weights are all but zero beside its bias.
+def with_plain_codes(data: bytes) -> bytes:
+    """The file with its kinds of operators where today's tools look for them.
 
-    MobileNetV2's ImageNet weights hold such dead channels. The scale of a bias is that of the weights
-    times that of the input: where the weights vanish, it no longer fits into 32 bits, and the
-    quantizer clips what was the channel's whole output. One weight of a thousandth of the bias
-    gives room, and changes the output by less than a step.
+    Before TensorFlow 2.4 they stood in one byte, in a field that the library does not read: it would
+    take every operator for an ADD.
+    """
+    model = flat.opened(data)
+    old = [code for code in model.operatorCodes if code.builtinCode < code.deprecatedBuiltinCode]
+    for code in old:
+        code.builtinCode = code.deprecatedBuiltinCode
+    return flat.written(model, len(data)) if old else data
+
+
+def with_room_for_biases(data: bytes, ranges: Ranges, steps: int) -> bytes:
+    """The file with no output channel whose weights are too small beside its bias.
+
+    The scale of a bias is that of the weights times that of the input: where either all but vanishes,
+    as in the dead channels that MobileNetV2's ImageNet weights hold, or is as fine as 16 bits are, the
+    bias no longer fits into 32 bits, and the quantizer clips what may be the channel's whole output.
+    The largest weight of such a channel becomes as large as it must be.
+
+    Args:
+        data: A float `.tflite`.
+        ranges: Of every tensor.
+        steps: Between zero and the far end of an input, at most.
     """
     model = flat.opened(data)
     main, changed = model.subgraphs[0], False
     for operator in main.operators:
         code = model.operatorCodes[operator.opcodeIndex].builtinCode
-        if code not in (CONV_2D, DEPTHWISE_CONV_2D) or len(operator.inputs) < 3 or operator.inputs[2] < 0:
+        places = WEIGHTED.get(code, ())
+        if not places or len(operator.inputs) <= places[2] or operator.inputs[places[2]] < 0:
             continue
-        tensors = [main.tensors[i] for i in operator.inputs[1:3]]
+        given, *tensors = (main.tensors[operator.inputs[place]] for place in places)
         held = [model.buffers[tensor.buffer] for tensor in tensors]
         if any(buffer.data is None or tensor.type != 0 for buffer, tensor in zip(held, tensors, strict=True)):
             continue
         kernel, bias = (np.array(buffer.data, np.uint8).view(np.float32).copy() for buffer in held)
-        kernel = kernel.reshape(tensors[0].shape)
-        rows = kernel.reshape(len(bias), -1) if code == CONV_2D else kernel.reshape(-1, len(bias)).T
-        wanted = np.abs(bias) * LEAST_WEIGHT
-        dead = np.abs(rows).max(1) < wanted
-        if dead.any():
-            rows[dead, 0] = wanted[dead]
-            kernel = rows if code == CONV_2D else rows.T
-            held[0].data = np.ascontiguousarray(kernel).view(np.uint8).ravel()
+        rows = kernel.reshape(-1, len(bias)).T if code == DEPTHWISE_CONV_2D else kernel.reshape(len(bias), -1)
+        reach = max(map(abs, ranges.get(given.name.decode(), (1.0,))))
+        # half of the 32 bits: the scale of weights need not be that of the largest
+        wanted = np.abs(bias) * (127 * steps / 2**30 / max(reach, LEAST_HIGH))
+        largest = np.abs(rows).argmax(1)
+        own = np.arange(len(bias))
+        small = np.abs(rows[own, largest]) < wanted
+        if small.any():
+            rows[own[small], largest[small]] = np.copysign(wanted, rows[own, largest])[small]
+            held[0].data = kernel.view(np.uint8)
             changed = True
-    if not changed:
-        return data
-    return flat.written(model, len(data))
-
-
-CONV_2D, DEPTHWISE_CONV_2D = 3, 4
+    return flat.written(model, len(data)) if changed else data
 
 
 def inlined(data: bytes) -> bytes:
@@ -283,10 +316,13 @@ QUANTIZE, DEQUANTIZE = "builtin 114", "builtin 6"
 
 def islands(data: bytes, name: str) -> list[str]:
     """Float or converting operators of a file that should be integers throughout; empty when it is."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds_of = {f"builtin {code}": kind for kind, code in vars(schema.BuiltinOperator).items()}
     graph = Graph(data, name)
     found = []
-    for i, operator in enumerate(graph.operators):
+    for operator in graph.operators:
         kinds = {graph.dtype(t) for t in (*operator.inputs, *operator.outputs) if t >= 0}
         if "float32" in kinds or "float16" in kinds or operator.name == DEQUANTIZE:
-            found.append(f"operator {i} ({operator.name})")
+            found.append(kinds_of.get(operator.name, operator.name))
     return found

@@ -116,7 +116,7 @@ def alone(
     truth = _outputs(parent.data, batch)
     scores = {}
     for number, name in enumerate(names, 1):
-        others = f"^(?!.*{re.escape(name)}).*$"
+        others = f"^(?!{re.escape(name)}$)"
         data = quantize.quantize(
             parent.data, options.scheme, ranges, per_channel=options.per_channel, wider=[Widened(others, 32)]
         )
@@ -220,4 +220,5 @@ def smallest(
 
 def with_wider(options: Options, tensors: Sequence[str], bits: int) -> Options:
     """The options with some tensors' layers wider."""
-    return replace(options, wider=(*options.wider, *(Widened(re.escape(name), bits) for name in tensors)))
+    exact = (Widened(f"^{re.escape(name)}$", bits) for name in tensors)
+    return replace(options, wider=(*options.wider, *exact))

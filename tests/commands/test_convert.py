@@ -151,6 +151,22 @@ def test_a_file_is_written_and_told(bench: Path, capsys: pytest.CaptureFixture[s
     assert open_model(bench / "new/o.tflite", threads=1).labels.names == small_nets.CLASSES
 
 
+def test_layers_that_stay_in_float_are_told(
+    bench: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    image = keras.Input((32, 32, 3))
+    y = keras.layers.LeakyReLU()(keras.layers.Conv2D(4, 3)(image))
+    y = keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalAveragePooling2D()(y))
+    keras.Model(image, y).save(bench / "leaky.keras")
+
+    code, _, _ = convert(f"leaky.keras -o o.tflite {CALIBRATE}", capsys)
+
+    assert code == 0
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
+        "o.tflite: stays in float where int8 cannot be: LEAKY_RELU"
+    ]
+
+
 def test_a_file_is_kept_with_new_labels(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (bench / "int8.tflite").write_bytes(converted("int8"))
     (bench / "names.txt").write_text("cat\ndog\n")

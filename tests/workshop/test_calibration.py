@@ -216,3 +216,12 @@ def test_parts_of_a_concatenation_get_the_range_of_the_whole() -> None:
     joined = calibration.joined(Graph(file.data(), "m"), found)
 
     assert joined == dict.fromkeys(("a", "flat", "b", "whole"), (-2, 1)) | {"other": (0, 9)}
+
+
+def test_a_value_that_is_no_number_is_told() -> None:
+    data = build([Output(np.full((1, 2), np.nan, np.float32), "answer")], size=(8, 8), dtype="float32")
+
+    with pytest.raises(ModelError) as caught:
+        calibration.watch(data, np.zeros((2, 8, 8, 3), np.float32))
+
+    assert "expected finite values, got nan to nan; are its weights broken" in str(caught.value)

@@ -156,6 +156,24 @@ def test_a_quantized_file_can_only_be_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("scheme", "kind"), [("float16", "float16"), ("dynamic", "int8"), ("dynamic-int4", "int4")]
+)
+def test_a_file_whose_weights_alone_are_quantized_can_only_be_kept(
+    tmp_path: Path, scheme: str, kind: str
+) -> None:
+    path = tmp_path / "street.tflite"
+    path.write_bytes(converted(scheme))
+
+    with pytest.raises(ModelError) as caught:
+        convert.open_parent(path)
+
+    assert str(caught.value) == (
+        f"street.tflite: {kind} inside: expected a model of float32 alone; convert the original"
+    )
+    assert convert.open_parent(path, real=False).about.labels == small_nets.CLASSES
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         pytest.param("a.keras", b"PK", "{}: expected a Keras model: ", id="damaged Keras"),
@@ -175,6 +193,28 @@ def test_what_is_no_model_is_told_in_one_line(
 
     assert str(caught.value).startswith(message.format(path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+def test_a_model_that_was_never_built_is_told(tmp_path: Path) -> None:
+    keras.Sequential([keras.layers.Conv2D(4, 3)], name="loose").save(tmp_path / "loose.keras")
+
+    with pytest.raises(ModelError) as caught:
+        convert.open_parent(tmp_path / "loose.keras")
+
+    assert str(caught.value) == "loose: expected one input (batch, height, width, 3), got None"
+
+
+def test_weights_of_another_net_are_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.weights.h5"
+    classifier().save_weights(path)
+
+    with pytest.raises(ModelError) as caught:  # and no warning, which would fail here
+        convert.open_parent(path, size=32)
+
+    assert str(caught.value) == (
+        f"{path}: expected the weights of a MobileNetV2 classifier, with one dense layer at its end"
+    )
 
 
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:

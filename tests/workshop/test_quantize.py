@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tflite_files import ADD, DEQUANTIZE, QUANTIZE, File
 from edge_detect.errors import ConfigError, ModelError
 from edge_detect.graph import Graph, Operator
 from edge_detect.model import open_model
-from edge_detect.workshop import calibration, convert, export, quantize
+from edge_detect.workshop import calibration, convert, export, flat, quantize
 from edge_detect.workshop.calibration import Probe
 from edge_detect.workshop.quantize import SCHEMES, Widened
 
@@ -152,9 +153,7 @@ def test_every_operator_of_a_float_island_is_found() -> None:
     file.operator(QUANTIZE, [real[1]], [end])
     file.subgraph([tensors[0]], [end])
 
-    assert quantize.islands(file.data(), "m") == [
-        "operator 1 (builtin 6)", "operator 2 (builtin 0)", "operator 3 (builtin 114)",
-    ]  # fmt: skip
+    assert quantize.islands(file.data(), "m") == ["DEQUANTIZE", "ADD", "QUANTIZE"]
 
 
 def test_halves_take_half_the_bytes() -> None:
@@ -216,6 +215,22 @@ def test_a_range_that_is_missing_is_told_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_16_bits_for_some_layers_want_calibration() -> None:
+    with pytest.raises(ConfigError) as caught:
+        converted("dynamic", wider=(Widened("boxes_0", 16),))
+
+    assert str(caught.value) == "--wider LAYERS=16: expected a scheme that is calibrated, got dynamic"
+
+
+def test_a_pattern_may_tell_where_a_name_ends() -> None:
+    real = graph(small_nets.parent().data)
+    end = re.escape(real.name(next(every(real, CONVOLUTION)).outputs[0])[-40:]) + "$"
+
+    wide = graph(converted("int8", wider=(Widened(end, 32),)))
+
+    assert "float32" in {wide.dtype(operator.outputs[0]) for operator in every(wide, CONVOLUTION)}
+
+
 @pytest.mark.parametrize(("word", "kind"), [("heads", "float32"), ("heads=16", "int16")])
 def test_wider_layers_are_wider_and_the_others_are_not(word: str, kind: str) -> None:
     found = graph(converted("int8", wider=convert.widened([word])))
@@ -247,30 +262,80 @@ def net_of(*rows: Any) -> bytes:
     return export.to_tflite(keras.Model(image, y))
 
 
-@pytest.mark.parametrize("kind", ["convolution", "depthwise"])
-def test_a_channel_without_weights_keeps_its_bias(kind: str) -> None:
-    if kind == "depthwise":
-        layer = keras.layers.DepthwiseConv2D(1)
-        kernel = np.array([1, 0, 1], np.float32).reshape(1, 1, 3, 1)
-    else:
-        layer = keras.layers.Conv2D(3, 1)
-        kernel = np.diag([1, 0, 1]).astype(np.float32)[None, None]
+def filled(layer: Any, kernel: Any, bias: Any) -> Any:
+    """A layer for pictures 8 x 8 x 3 with these weights."""
     layer.build((1, 8, 8, 3))
-    layer.set_weights([kernel, np.array([0, 0.15, 0], np.float32)])
-    data = net_of(layer)
+    layer.set_weights([np.asarray(kernel, np.float32).reshape(layer.kernel.shape), np.asarray(bias)])
+    return layer
+
+
+def answers(data: bytes, scheme: str) -> tuple[Any, Any]:
+    """What a float file and its quantized one say of the same picture."""
     batch = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 3)).astype(np.float32)
     ranges = calibration.ranges(calibration.watch(data, batch), "min-max")
+    probes = Probe(data), Probe(quantize.quantize(data, SCHEMES[scheme], ranges))
+    for probe in probes:
+        probe.run(batch[0])
+    real, coarse = (probe.value(probe.outputs[0]) for probe in probes)
+    return real, coarse
 
-    probe = Probe(quantize.quantize(data, SCHEMES["int8"], ranges))
 
-    probe.run(batch[0])
-    np.testing.assert_allclose(probe.value(probe.outputs[0])[0, :, :, 1], 0.15, atol=0.01)
+@pytest.mark.parametrize("scheme", ["int8", "int16x8"])
+@pytest.mark.parametrize("kind", ["Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense"])
+def test_a_channel_without_weights_keeps_its_bias(kind: str, scheme: str) -> None:
+    made = getattr(keras.layers, kind)
+    layer = made(3) if kind == "Dense" else made(1) if kind == "DepthwiseConv2D" else made(3, 1)
+    kernel = [1, 0, 1] if kind == "DepthwiseConv2D" else np.diag([1, 0, 1])
+
+    real, coarse = answers(net_of(filled(layer, kernel, [0, 0.15, 0])), scheme)
+
+    np.testing.assert_allclose(coarse, real, atol=0.02)
+
+
+def test_a_weight_that_no_half_holds_is_told() -> None:
+    data = net_of(filled(keras.layers.Conv2D(3, 1), np.eye(3) * 1e5, [0, 0, 0]))
+
+    with pytest.raises(ModelError) as caught:
+        quantize.quantize(data, SCHEMES["float16"])
+
+    assert str(caught.value) == "cannot be quantized to float16: a weight is above 65504, the largest half"
+
+
+def test_a_channel_with_small_weights_keeps_its_bias_in_16_bits() -> None:
+    layer = filled(keras.layers.Conv2D(3, 1), np.diag([1, 0.002, 1]), [0, 2, 0])
+
+    real, coarse = answers(net_of(layer), "int16x8")
+
+    np.testing.assert_allclose(coarse, real, atol=0.02)
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int16x8", "int4"])
+def test_a_bias_behind_activations_that_are_always_zero_is_kept(scheme: str) -> None:
+    dead = filled(keras.layers.Conv2D(3, 1), np.eye(3), [-9, -9, -9])
+    after = filled(keras.layers.Conv2D(3, 1), np.eye(3), [0.5, 1, 2])
+
+    real, coarse = answers(net_of(dead, keras.layers.ReLU(), after), scheme)
+
+    np.testing.assert_allclose(coarse, real, atol=0.02)
+
+
+@pytest.mark.parametrize(("scheme", "kind"), [("float16", "float16"), ("dynamic", "int8"), ("int8", "int8")])
+def test_a_file_of_an_older_tensorflow_is_quantized_as_well(scheme: str, kind: str) -> None:
+    model = flat.opened(small_nets.parent().data)
+    for code in model.operatorCodes:
+        code.builtinCode = 0  # stood in the other field alone
+
+    data = quantize.quantize(flat.written(model), SCHEMES[scheme], small_nets.ranges())
+
+    assert types(data, "convolution") == {kind}
+    Probe(data).run(small_nets.pictures(1)[0])
 
 
 def test_a_net_without_dead_channels_is_left_as_it_is() -> None:
     data = small_nets.parent().data
 
-    assert quantize.with_room_for_biases(data) is data
+    assert quantize.with_room_for_biases(data, small_nets.ranges(), 2**8) is data
+    assert quantize.with_plain_codes(data) is data
 
 
 @pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "float32"])

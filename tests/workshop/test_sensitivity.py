@@ -14,8 +14,9 @@ import small_nets
 
 from edge_detect.card import Input
 from edge_detect.errors import ModelError
+from edge_detect.graph import Graph
 from edge_detect.tensors import Tensor
-from edge_detect.workshop import calibration, export, sensitivity
+from edge_detect.workshop import calibration, export, flat, sensitivity
 from edge_detect.workshop.convert import Options, Parent
 from edge_detect.workshop.metadata import Description
 from edge_detect.workshop.quantize import SCHEMES, quantize
@@ -94,11 +95,31 @@ def test_the_layer_that_hurts_most_alone_comes_first() -> None:
     assert "spoilt" in order[0]
 
 
-def test_a_layer_is_quantized_alone_though_its_name_begins_another() -> None:
-    parent = small_nets.parent()
-    order = sensitivity.alone(parent, INT8, small_nets.ranges(), small_nets.pictures(1), lambda _: None)
+@cache
+def numbered() -> Parent:
+    """The chain with layers called 1, 10 and 100."""
+    model = flat.opened(chain().data)
+    for i, operator in enumerate(model.subgraphs[0].operators):
+        model.subgraphs[0].tensors[operator.outputs[0]].name = f"1{'0' * i}"
+    return replace(chain(), data=flat.written(model))
 
-    assert len(order) == len(set(order))
+
+def test_a_layer_is_quantized_alone_though_its_name_begins_another() -> None:
+    found = calibration.ranges(calibration.watch(numbered().data, batch()), "min-max")
+
+    order = sensitivity.alone(numbered(), replace(INT8, per_channel=False), found, batch(), lambda _: None)
+
+    assert order[0] == "10"
+
+
+def test_a_layer_is_wider_alone_though_its_name_begins_another() -> None:
+    found = calibration.ranges(calibration.watch(numbered().data, batch()), "min-max")
+    wider = sensitivity.with_wider(INT8, ["10"], 32).wider
+
+    graph = Graph(quantize(numbered().data, INT8.scheme, found, wider=wider), "m")
+
+    layers = [operator.outputs[0] for operator in graph.operators if operator.name == "builtin 3"]
+    assert [graph.dtype(tensor) for tensor in layers] == ["int8", "float32", "int8"]
 
 
 ORDER = tuple("abcdefghij")
@@ -114,7 +135,9 @@ def test_the_fewest_layers_are_found(needed: int) -> None:
     found = sensitivity.smallest(ORDER, INT8, 0.5, 16, score_of(needed), 0.9)
 
     assert found.wider == ORDER[:needed]
-    assert [(one.pattern, one.bits) for one in found.options.wider] == [(n, 16) for n in ORDER[:needed]]
+    assert [(one.pattern, one.bits) for one in found.options.wider] == [
+        (f"^{n}$", 16) for n in ORDER[:needed]
+    ]
     assert found.drop == pytest.approx(0)
     assert len(found.tried) <= 7
 
