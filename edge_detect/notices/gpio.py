@@ -10,7 +10,7 @@ import warnings
 from typing import Any, Protocol, cast
 
 from edge_detect import recipients
-from edge_detect.errors import DependencyError, SinkError
+from edge_detect.errors import DependencyError, SinkError, words
 from edge_detect.events import Event
 from edge_detect.notices.filter import Filter
 from edge_detect.scene import Scene
@@ -111,7 +111,7 @@ class Gpio:
             self.dropped += 1
             self._until = 0.0
             if not self._failing:
-                log.error("gpio: pin %d: cannot be switched: %s", self._number, error)
+                log.error("gpio: pin %d: cannot be switched: %s", self._number, words(error))
             self._failing = True
             return False
         self._failing = False
@@ -133,5 +133,5 @@ def _open(settings: recipients.Gpio) -> Pin:
         fix = "sudo apt install python3-lgpio, and a user in the group gpio"
         raise SinkError(f"{where}: no GPIO that works on this machine: {fix}") from error
     except Exception as error:  # a driver raises anything
-        raise SinkError(f"{where}: cannot be used: {error}") from error
+        raise SinkError(f"{where}: cannot be used: {words(error)}") from error
     return cast(Pin, made)

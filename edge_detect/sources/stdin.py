@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_detect import pixels
-from edge_detect.errors import SourceError
+from edge_detect.errors import SourceError, words
 from edge_detect.frame import Frame, Image
 from edge_detect.settings import check_range
 
@@ -115,7 +115,7 @@ def _chunks() -> Iterator[bytes]:
                 return
             yield chunk
     except (OSError, ValueError) as error:  # a folder, or no file at all
-        raise SourceError(f"stdin: cannot be read: {error}") from error
+        raise SourceError(f"stdin: cannot be read: {words(error)}") from error
 
 
 def pictures(chunks: Iterator[bytes]) -> Iterator[bytes]:

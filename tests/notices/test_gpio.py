@@ -110,7 +110,7 @@ def test_a_driver_that_fails_is_told_once(
 
 
 def _break(*_: object) -> None:
-    raise RuntimeError("lgpio: chip is gone")
+    raise OSError(19, "lgpio: chip is gone")
 
 
 def test_a_pin_that_is_taken_is_told(factory: MockFactory) -> None:

@@ -371,7 +371,7 @@ def test_input_that_is_a_folder_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pat
         with pytest.raises(SourceError) as caught:
             list(Stdin())
 
-    assert str(caught.value) == "stdin: cannot be read: [Errno 21] Is a directory"
+    assert str(caught.value) == "stdin: cannot be read: Is a directory"
 
 
 def test_file_is_read_as_a_pipe_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
