@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from edge_detect import lazy
 from edge_detect.commands import arguments
 from edge_detect.errors import ConfigError, EdgeDetectError, InputMissing
+from edge_detect.logs import visible
 from edge_detect.uri import public
 
 if TYPE_CHECKING:
@@ -93,4 +94,5 @@ def text_of(scene: Scene, labels: Labels) -> str:
         for class_id, score, (x1, y1, x2, y2) in rows
     ]
     width, height = scene.frame.size
-    return "\n".join([f"{scene.frame.name}: {width}x{height}, {len(found) or 'nothing'} found", *lines])
+    lines.insert(0, f"{scene.frame.name}: {width}x{height}, {len(found) or 'nothing'} found")
+    return "\n".join(map(visible, lines))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_detect.errors import ModelError
+from edge_detect.logs import visible
 
 if TYPE_CHECKING:
     from edge_detect.card import Card
@@ -184,7 +185,7 @@ def text_of(report: dict[str, Any]) -> str:
             f"  {'less sure' if i else 'most sure'}  {row['colour']} {row['fit']:<9}"
             f"  best {row['best_score']:.2f}, {row['found']} over 0.3   label by offset {names}"
         )
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def _line(tensor: dict[str, Any]) -> str:

@@ -32,7 +32,8 @@ class Video:
         rotation: Degrees clockwise: 0, 90, 180, 270.
         flip: `h`, `v` or `hv`.
         live: Play it by the clock, as a camera would, instead of frame by frame.
-        fps: Frames a second; 0 takes the file's own when it is opened.
+        fps: Frames a second; 0 takes the file's own when it is opened, and the times that it gives
+            each frame, since a phone's rate varies.
         loop: Begin again at the end.
     """
 
@@ -51,15 +52,22 @@ class Video:
         check_range("fps", self.fps, 0, 1000)
 
     def __iter__(self) -> Iterator[Frame]:
-        number, begun = 0, time.monotonic()
+        number, at, shift, begun = 0, 0.0, 0.0, time.monotonic()
+        stamped = not self.fps
         while True:
             first = number
-            for image in self._images(tell=not number):
-                at = number / (self.fps or 25.0)
+            for stamp, image in self._images(tell=not number):
+                step = 1 / (self.fps or 25.0)
+                if number == first or stamp + shift < at - 1:  # begins again, perhaps in the middle
+                    shift = at + step * bool(number) - stamp
+                if number == 1:
+                    stamped = stamped and stamp + shift > at
+                at = max(at, stamp + shift) if stamped else number * step
+                now = at
                 if self.live:
                     time.sleep(max(0.0, begun + at - time.monotonic()))
-                    at = max(begun + at, time.monotonic())
-                yield Frame(pixels.turn(image, self.rotation, self.flip), at, number, self.address)
+                    now = max(begun + at, time.monotonic())
+                yield Frame(pixels.turn(image, self.rotation, self.flip), now, number, self.address)
                 number += 1
             if number == first:
                 raise SourceError(
@@ -69,7 +77,8 @@ class Video:
             if not self.loop:
                 return
 
-    def _images(self, *, tell: bool) -> Iterator[Image]:
+    def _images(self, *, tell: bool) -> Iterator[tuple[float, Image]]:
+        """Seconds in the file, as it says, and picture."""
         with opened(self.address) as capture:
             length, frames, at = Length.of(capture), 0, 0.0
             self.fps = self.fps or length.fps
@@ -78,7 +87,7 @@ class Video:
                 if not fine:
                     break
                 frames, at = frames + 1, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                yield image
+                yield at, image
         if tell and frames and (problem := length.missed(frames, at)):
             log.warning("%s: %s", self.address, problem)
 

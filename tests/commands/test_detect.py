@@ -27,6 +27,19 @@ def test_nothing_found_is_told_too(desk: Path) -> None:
     assert run("detect", "photo.jpg", *MODEL, "-c", "0.8").stdout == "photo.jpg: 200x100, nothing found\n"
 
 
+def test_names_forge_no_result_and_paint_no_terminal(desk: Path) -> None:
+    (desk / "photo.jpg").rename(desk / "a\nb.jpg: 1x1, 1 found")
+    (desk / "labels.txt").write_text("per\x1b[31mson\ncar\n")
+    words = ("-l", "labels.txt", *MODEL)
+
+    told = run("detect", "a\nb.jpg: 1x1, 1 found", *words).stdout.splitlines()
+    known = run("inspect", "model.tflite", "-l", "labels.txt").stdout
+
+    assert told[0] == r"a\nb.jpg: 1x1, 1 found: 200x100, 2 found"
+    assert told[1].startswith(r"  per\x1b[31mson ")
+    assert r"0 = per\x1b[31mson, 1 = car" in known
+
+
 def test_json_has_a_line_for_each_picture_and_nothing_else(desk: Path) -> None:
     end = run("detect", "photo.jpg", "photo.jpg", *MODEL, "--json", "-c", "0.6")
 

@@ -5,6 +5,7 @@ import re
 import struct
 import time
 from collections.abc import Callable
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from edge_detect.sources import open_source
 from edge_detect.sources.video import Video
 
 FRAMES = 30
+UNEVEN = (0, 0.1, 0.2, 0.3, 0.4, 0.9, 1.4)
 Write = Callable[..., Path]
 
 
@@ -115,6 +117,53 @@ def test_loop_begins_again_and_the_numbers_go_on(clip: Write) -> None:
     assert [frame.number for frame in frames] == list(range(10))
     assert frames[8].time == pytest.approx(0.8)
     assert frames[8].image.tolist() == frames[4].image.tolist() == frames[0].image.tolist()
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> Path:
+    """A video of our own recorder, whose frames are 0.1 s apart, then 0.5 s."""
+    pytest.importorskip("av", reason="needs PyAV, from the extra record")
+    from edge_detect.clip import Clip
+
+    with closing(Clip()) as made:
+        for number, at in enumerate(UNEVEN):
+            made.add(cv2.imencode(".jpg", picture(number))[1].tobytes(), 7 + at)
+        (tmp_path / "uneven.mp4").write_bytes(made.finish())
+    return tmp_path / "uneven.mp4"
+
+
+def test_frames_have_the_times_that_the_file_gives_them(uneven: Path) -> None:
+    assert [frame.time for frame in Video(str(uneven))] == pytest.approx(UNEVEN, abs=0.002)
+
+
+def test_a_rate_that_was_asked_for_makes_the_times(uneven: Path) -> None:
+    frames = list(Video(str(uneven), fps=4))
+
+    assert [frame.time for frame in frames] == [number / 4 for number in range(len(UNEVEN))]
+
+
+def test_times_go_on_when_a_video_begins_again(uneven: Path) -> None:
+    n = len(UNEVEN)
+    times = [frame.time for frame in islice(Video(str(uneven), loop=True), 2 * n)]
+
+    assert times[n] > times[n - 1]
+    assert [at - times[n] for at in times[n:]] == pytest.approx(UNEVEN, abs=0.002)
+
+
+def test_a_live_video_keeps_the_times_of_its_file(uneven: Path) -> None:
+    times = [frame.time for frame in Video(str(uneven), live=True)]
+
+    assert all(at - times[0] >= due - 0.002 for at, due in zip(times, UNEVEN, strict=True))
+
+
+def test_times_go_on_where_two_recordings_are_one_file(clip: Write, tmp_path: Path) -> None:
+    parts = [clip(name, "MPG2", frames=25) for name in ("a.ts", "b.ts")]
+    (tmp_path / "c.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+
+    times = [frame.time for frame in Video(str(tmp_path / "c.ts"))]
+
+    assert len(times) == 50
+    assert np.diff(times) == pytest.approx(0.1, abs=0.01)
 
 
 def test_live_video_is_played_by_the_clock(clip: Write) -> None:
