@@ -198,7 +198,8 @@ class _Loop:
         model.optimizer.build(model.trainable_variables)
         self._restore()
         begun, first, saved = time.monotonic(), self._state["step"], time.monotonic()
-        for shown, wanted in self._batches(first, self._total):
+        end = min(until * self._batches.per_epoch or self._total, self._total)
+        for shown, wanted in self._batches(first, end):
             step = self._state["step"]
             model.optimizer.learning_rate = cosine(step, self._total, settings.rate, settings.warmup)
             logs = model.train_on_batch(shown, wanted, return_dict=True)
@@ -210,14 +211,10 @@ class _Loop:
                 raise self._lost(f"the loss became {logs['loss']}")
             sums = self._state["sums"]
             self._state["sums"] = {name: sums.get(name, 0.0) + float(value) for name, value in logs.items()}
-            epoch, inside = divmod(step, self._batches.per_epoch)
-            ended = inside == 0
+            ended = step % self._batches.per_epoch == 0
             if ended:
                 left = (time.monotonic() - begun) / (step - first) * (self._total - step)
-                self._end_epoch(epoch, left)
-                if not len(self._held) and epoch in (until, settings.epochs):
-                    # there is nothing to choose by: the newest is kept, once the checkpoint is written
-                    self._run.weights_path.unlink(missing_ok=True)
+                self._end_epoch(step // self._batches.per_epoch, left)
             elif step % 20 == 0:
                 left = (time.monotonic() - begun) / (step - first) * (self._total - step)
                 log.debug("step %d of %d, loss %.3f, %s left", step, self._total, logs["loss"], spell(left))
@@ -226,8 +223,6 @@ class _Loop:
                 saved = time.monotonic()
             if settings.patience and self._state["waited"] >= settings.patience:
                 self._tell(f"no gain in {settings.patience} measurements: ended early")
-                break
-            if ended and epoch == until:
                 break
         if not self._run.weights_path.exists():
             self._keep_best()
@@ -299,6 +294,8 @@ class _Loop:
         return [*self._core.variables, *self._model.optimizer.variables]
 
     def _save(self) -> None:
+        if not len(self._held):  # nothing to choose by: the newest is kept, when the run stops
+            self._run.weights_path.unlink(missing_ok=True)
         values = {str(i): ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
         values |= {f"statistics{i}": values for i, values in enumerate(self._statistics.averages)}
         state = np.frombuffer(json.dumps(self._state).encode(), np.uint8)

@@ -136,12 +136,16 @@ def test_a_run_that_stopped_at_an_epoch_goes_on_as_if_it_had_not(tmp_path: Path,
 @pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_without_validation_the_newest_state_is_kept(tmp_path: Path, four: str) -> None:
-    settings = short(four, epochs=3, batch=2, average=0.9)
+    settings, told = short(four, epochs=3, batch=2, average=0.9), list[str]()
     whole = train.train(settings, tmp_path / "a")
 
-    for until in (1, 2, 0):
-        resumed = train.train(settings, tmp_path / "b", until=until)
+    for until in (1, 2):
+        train.train(settings, tmp_path / "b", until=until)
+    (tmp_path / "b" / "best.weights.h5").unlink()
+    train.train(settings, tmp_path / "b", told.append, until=1)  # which is over
+    resumed = train.train(settings, tmp_path / "b")
 
+    assert told == ["goes on at step 4 of 6"]
     states = [run.model()[0].get_weights() for run in (whole, resumed)]
     assert all(np.array_equal(a, b) for a, b in zip(*states, strict=True))
     with np.load(whole.checkpoint_path) as a, np.load(resumed.checkpoint_path) as b:

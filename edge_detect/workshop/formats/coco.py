@@ -13,7 +13,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from edge_detect.errors import DatasetError
 from edge_detect.workshop.dataset import Dataset, Fault, Label, Picture, numbers_of
@@ -23,6 +23,12 @@ _SPACE = " \t\n\r"
 _LABELLED = "labelled_category_ids"
 
 
+def _whole(text: str) -> float:
+    """The number; 3 for `3.0`, as which some libraries write the columns of a table."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 1 << 53 else value
+
+
 class _Text:
     """JSON text that remembers where each element of a list began."""
 
@@ -30,7 +36,7 @@ class _Text:
         self.text = files.read_text(path, "JSON")
         self._path = path
         self._starts = [0, *(found.end() for found in re.finditer("\n", self.text))]
-        self._decoder = json.JSONDecoder()
+        self._decoder = json.JSONDecoder(parse_float=_whole)
 
     def where(self, at: int) -> str:
         """`file:line` of a position, and the column where more stands before it on that line."""
@@ -135,13 +141,13 @@ def read(path: Path, images: Path | None = None) -> Dataset:
         tuple(
             Picture(
                 file,
-                (row["width"], row["height"]),
+                size,
                 tuple(labels[number]),
                 _looked(row, categories, looked),
                 _group(row),
                 place,
             )
-            for number, (place, file, row) in pictures.items()
+            for number, (place, file, size, row) in pictures.items()
         ),
         tuple(faults),
         {name: number for number, name in categories.items()},
@@ -199,27 +205,33 @@ def _is_name(value: Any) -> bool:
 
 def _pictures(
     rows: list[tuple[str, Any]], folder: Path, faults: list[Fault]
-) -> dict[Any, tuple[str, Path, dict[str, Any]]]:
-    """Place, file and entry of each image, by its id."""
-    found: dict[Any, tuple[str, Path, dict[str, Any]]] = {}
+) -> dict[Any, tuple[str, Path, tuple[int, int], dict[str, Any]]]:
+    """Place, file, size and entry of each image, by its id."""
+    found: dict[Any, tuple[str, Path, tuple[int, int], dict[str, Any]]] = {}
     for place, row in rows:
         if not isinstance(row, dict) or not _is_id(row.get("id")) or not _is_name(row.get("file_name")):
             faults.append(Fault(place, "an image without 'id' or 'file_name'"))
             continue
         file = files.inside(folder, row["file_name"])
-        if not all(_is_side(row.get(side)) for side in ("width", "height")):
-            faults.append(Fault(place, f"image {row['id']}: expected 'width' and 'height' in pixels"))
-        elif file is None:
+        if file is None:
             what = f"file_name '{row['file_name']:.60}' leads out of {folder}"
             faults.append(Fault(place, f"image {row['id']}: {what}"))
         elif row["id"] in found:
             faults.append(Fault(place, f"image {row['id']} is there twice"))
+        elif size := _size(row, file):
+            found[row["id"]] = (place, file, size, row)
         else:
-            found[row["id"]] = (place, file, row)
+            faults.append(Fault(place, f"image {row['id']}: expected 'width' and 'height' in pixels"))
     return found
 
 
-def _is_side(value: Any) -> bool:
+def _size(row: dict[str, Any], file: Path) -> tuple[int, int] | None:
+    """(width, height) as the entry says, else of the picture."""
+    width, height = row.get("width"), row.get("height")
+    return (width, height) if _is_side(width) and _is_side(height) else files.size_of(file)
+
+
+def _is_side(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= files.LONGEST_SIDE
 
 

@@ -117,11 +117,12 @@ def read(path: Path, images: Path | None = None) -> Dataset:
 
 
 def _labelmap(path: Path) -> tuple[str, ...]:
-    """The names of `name:colour:parts:actions`, a line each."""
+    """The names of `name:colour:parts:actions`, a line each, but for the background of masks."""
     if not path.is_file():
         return ()
     lines = files.read_text(path, "one label a line").splitlines()
-    return tuple(line.rsplit(":", 3)[0] for line in lines if line.count(":") >= 3 and line[0] not in "#:")
+    names = (line.rsplit(":", 3)[0] for line in lines if line.count(":") >= 3 and line[0] not in "#:")
+    return tuple(name for name in names if name != "background")
 
 
 def _picture(path: Path, images: Path | None, faults: list[Fault]) -> Picture | None:

@@ -77,9 +77,13 @@ def _document(path: Path) -> dict[str, Any]:
 
 def _names(path: Path, document: dict[str, Any]) -> tuple[str, ...]:
     told = document.get("names")
-    rows = list(told.values()) if isinstance(told, dict) else told
-    if isinstance(told, dict) and list(told) != list(range(len(told))):
-        raise DatasetError(f"{path}: names: expected the numbers 0, 1, 2 ..., got {list(told)!s:.60}")
+    rows = told
+    if isinstance(told, dict):
+        numbered = {str(number): row for number, row in told.items()}  # in any order, in quotes or not
+        wanted = [str(number) for number in range(len(told))]
+        if sorted(numbered) != sorted(wanted):
+            raise DatasetError(f"{path}: names: expected the numbers 0, 1, 2 ..., got {list(told)!s:.60}")
+        rows = [numbered[number] for number in wanted]
     if not isinstance(rows, list) or not rows:
         raise DatasetError(f"{path}: names: expected a list or mapping of names, got {_kind(told)}")
     wrong = next((row for row in rows if type(row) not in (str, int)), "")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,26 @@ def test_what_is_wrong_is_left_out_and_told_with_its_line(
 
     assert told(data, tmp_path) == [message.replace("{}", str(tmp_path))]
     assert len(data) == 1
+
+
+@pytest.mark.parametrize("size", ["", ', "width": null, "height": 48', ', "width": 0, "height": 0'])
+def test_a_size_that_is_none_is_taken_from_the_picture(
+    read: Callable[[str], Dataset], tmp_path: Path, size: str
+) -> None:
+    sets.draw(tmp_path / "a.png")
+
+    data = read(text(images=f'{{"id": 1, "file_name": "a.png"{size}}}'))
+
+    assert ([p.size for p in data.pictures], data.faults) == ([(64, 48)], ())
+
+
+def test_whole_numbers_may_be_written_with_a_point(read: Callable[[str], Dataset]) -> None:
+    content = text()
+
+    data = read(re.sub(r"(\d)([,}\]])", r"\1.0\2", content))
+
+    assert ".0" not in content
+    assert (data, data.faults) == (read(content), ())
 
 
 @pytest.mark.parametrize(

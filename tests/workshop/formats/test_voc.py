@@ -191,6 +191,13 @@ def test_what_is_written_counts_from_one_and_keeps_the_classes(tmp_path: Path) -
     assert sets.bare(voc.read(tmp_path / "out"), 2) == sets.bare(data, 2)
 
 
+def test_a_label_map_of_cvat_tells_the_order_without_the_background(tmp_path: Path) -> None:
+    lines = ["# label:color_rgb:parts:actions", "background:0,0,0::", "person:1,2,3:head:", "car:4,5,6::"]
+    (folder(tmp_path) / "labelmap.txt").write_text("\n".join(lines))
+
+    assert voc.read(tmp_path).classes == ("person", "car")
+
+
 def test_pictures_of_one_name_are_all_kept(tmp_path: Path) -> None:
     car = Label("car", (10, 5, 30, 40))
     data = merge(

@@ -36,12 +36,13 @@ def faults(data: Dataset, path: Path) -> list[str]:
     [
         DATA,
         "path: .\ntrain: images/train\nnames:\n  0: person\n  1: car\n",
+        "train: images/train\nnames: {'1': car, '0': person}\n",
         "path: /content/elsewhere\ntrain: images/train\nnames: [person, car]\n",
         "train: ../images/train\nval: images/train\nnc: 2\nnames: ['person', 'car']\n",
         "train: [images/train, images/train]\nnames: [person, car]\n",
         "val: list.txt\nnames: [person, car]\n",
     ],
-    ids=["list", "mapping", "moved", "Roboflow's", "two folders", "text"],
+    ids=["list", "mapping", "quoted", "moved", "Roboflow's", "two folders", "text"],
 )
 def test_the_forms_of_a_data_yaml_all_find_the_picture_once(tmp_path: Path, text: str) -> None:
     (tmp_path / "list.txt").write_text("./images/train/a.png\n\n./data.yaml\n")
