@@ -15,9 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def main() -> int:
     """Hands over to the package, in its environment."""
-    venv = subprocess.run(
-        [ROOT / "scripts" / "setup", "--workshop"], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    setup = [ROOT / "scripts" / "setup", "--workshop"]
+    venv = subprocess.run(setup, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     python = ROOT / venv / "bin" / "python"
     os.execv(python, [str(python), "-m", "edge_detect", "convert", *sys.argv[1:]])
 
@@ -25,5 +24,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"convert_model.py: error: no environment: {error.stderr.strip()}")
+    except subprocess.CalledProcessError:
+        sys.exit("convert_model.py: error: expected an environment, got none: see above")

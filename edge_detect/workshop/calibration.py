@@ -254,7 +254,7 @@ def joined(graph: Graph, found: Ranges) -> Ranges:
     """The ranges with what is concatenated brought to the range of the whole.
 
     A concatenation in integers only copies when all its parts have one scale; else every part is
-    rounded twice.
+    rounded twice. The picture keeps its own: the rest of the net would see it coarsely.
     """
     result = dict(found)
     for operator in graph.operators:
@@ -262,7 +262,7 @@ def joined(graph: Graph, found: Ranges) -> Ranges:
             whole = result.get(graph.name(operator.outputs[0]))
             for tensor in operator.inputs if whole else ():
                 made: int | None = tensor
-                while made is not None and whole is not None:
+                while made is not None and made not in graph.inputs and whole is not None:
                     result[graph.name(made)] = whole
                     maker = graph.maker(made)
                     made = maker.inputs[0] if maker and maker.name == RESHAPE else None

@@ -183,8 +183,9 @@ def ranges_of(parent: Parent, seen: dict[str, Seen], method: str) -> Ranges:
     """The range of every tensor: from calibration, and from the training where that had any."""
     graph = Graph(parent.data, parent.about.name)
     found = calibration.ranges(seen, method)
-    if parent.input.normalization == SIGNED:
-        found[graph.name(graph.inputs[0])] = IMAGE_RANGE
+    pixels = parent.input.normalization.apply()  # known better than from pictures that may be dark
+    whole = min(float(pixels.min()), 0.0), max(float(pixels.max()), 0.0)
+    found[graph.name(graph.inputs[0])] = IMAGE_RANGE if parent.input.normalization == SIGNED else whole
     if parent.about.anchors is not None and parent.about.sigmoid:
         name = next((name for name, layer in layers_of(graph).items() if layer == "scores"), "")
         if name in found:  # what is surely nothing need not be told apart from what is more surely nothing

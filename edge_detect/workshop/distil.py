@@ -87,7 +87,8 @@ def teacher(path: Path, plan: Architecture, weight: float, labels: Path | None =
 
     At an anchor that fits one of the teacher's boxes the wanted score becomes
     (1 - weight) x truth + weight x the teacher's score; where the truth has nothing, the
-    teacher's word counts by its weight, and what neither sees stays background.
+    teacher's word counts by its weight, and what neither sees stays background. Classes that the
+    teacher does not know keep the truth.
 
     Args:
         path: The teacher.
@@ -149,7 +150,8 @@ def mixed(
         for j in np.argsort(found.scores):  # the surest last
             fits = overlap[:, j] >= 0.5
             taught[fits, ours[j]] = np.maximum(taught[fits, ours[j]], found.scores[j])
-    spoken = wanted.care > 0
+    known = np.isin(np.arange(wanted.scores.shape[1]), mapping)
+    spoken = (wanted.care > 0) & known  # of what it has no name for, a teacher's silence says nothing
     scores = np.where(spoken, (1 - weight) * wanted.scores + weight * taught, wanted.scores)
     # classes that the set did not label: the teacher is all that we know
     alone = ~spoken & (taught > 0)

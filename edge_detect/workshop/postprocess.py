@@ -30,7 +30,7 @@ def embed(data: bytes, about: Description, *, most: int = 25, least: float = 0.0
         least: Score below which it gives none.
 
     Raises:
-        ModelError: The outputs are not those of a raw SSD.
+        ModelError: The outputs are not those of a raw SSD, or not of so many classes.
 
     Source: `detection_postprocess.cc` of TensorFlow Lite (options, order of inputs and outputs).
     """
@@ -42,6 +42,10 @@ def embed(data: bytes, about: Description, *, most: int = 25, least: float = 0.0
     ends = {"boxes" if edit.shape(t)[-1] == 4 else "scores": t for t in edit.main.outputs}
     if len(ends) != 2 or edit.shape(ends["boxes"])[1] != len(about.anchors):
         raise ModelError(f"{about.name}: expected offsets and scores of {len(about.anchors)} anchors")
+    columns = edit.shape(ends["scores"])[-1]
+    classes = len(about.labels) or columns
+    if columns - classes not in (0, 1):  # one for the background
+        raise ModelError(f"{about.name}: expected names of {columns} classes, got {classes}")
     boxes, scores = edit.real(ends["boxes"]), edit.real(ends["scores"])
     if about.sigmoid:
         chances = edit.tensor("chances", edit.shape(scores))
@@ -54,7 +58,7 @@ def embed(data: bytes, about: Description, *, most: int = 25, least: float = 0.0
     options = {
         "max_detections": most, "max_classes_per_detection": 1, "detections_per_class": 100,
         "use_regular_nms": False, "nms_score_threshold": least, "nms_iou_threshold": 0.5,
-        "num_classes": len(about.labels),
+        "num_classes": classes,
         "y_scale": centre, "x_scale": centre, "h_scale": side, "w_scale": side,
     }  # fmt: skip
     edit.operator(CUSTOM, [boxes, scores, anchors], outputs, options)

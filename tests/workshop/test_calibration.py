@@ -210,12 +210,27 @@ def test_parts_of_a_concatenation_get_the_range_of_the_whole() -> None:
     flat, whole = file.tensor("flat", (1, 2)), file.tensor("whole", (1, 4))
     file.operator(22, [a], [flat])
     file.operator(2, [flat, b], [whole], kind=10, table={0: np.int32(1)})
-    file.subgraph([a, b], [whole])
+    file.subgraph([file.tensor("image", (1, 2))], [whole])
     found: calibration.Ranges = {"a": (0, 1), "flat": (0, 1), "b": (-2, 0), "whole": (-2, 1), "other": (0, 9)}
 
     joined = calibration.joined(Graph(file.data(), "m"), found)
 
     assert joined == dict.fromkeys(("a", "flat", "b", "whole"), (-2, 1)) | {"other": (0, 9)}
+
+
+def test_a_picture_that_is_concatenated_keeps_its_range() -> None:
+    file = File()
+    image, made, whole = (
+        file.tensor("image", (1, 2)),
+        file.tensor("made", (1, 2)),
+        file.tensor("whole", (1, 4)),
+    )
+    file.operator(2, [image, made], [whole], kind=10, table={0: np.int32(1)})
+    file.subgraph([image], [whole])
+
+    joined = calibration.joined(Graph(file.data(), "m"), {"image": (-1, 1), "made": (0, 9), "whole": (-1, 9)})
+
+    assert joined == {"image": (-1, 1), "made": (-1, 9), "whole": (-1, 9)}
 
 
 def test_a_value_that_is_no_number_is_told() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from small_nets import PLAN, converted
 from edge_detect.errors import ConfigError, InputMissing, ModelError
 from edge_detect.graph import Graph
 from edge_detect.model import open_model
-from edge_detect.pixel_values import SIGNED, UNIT
+from edge_detect.pixel_values import IMAGENET, RAW, SIGNED, UNIT, Normalization
 from edge_detect.workshop import convert, export, metadata
 from edge_detect.workshop.calibration import BINS, IMAGE_RANGE, LEAST_LOGIT, Seen
 from edge_detect.workshop.quantize import SCHEMES, Widened
@@ -75,6 +76,22 @@ def test_the_input_is_the_pixel_less_128() -> None:
     assert scale is not None
     assert scale.numbers(2, "<f4").tolist() == [pytest.approx(1 / 127.5)]
     assert scale.numbers(3, "<i8").tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("normalization", "expected"), [(UNIT, (0, 1)), (RAW, (0, 255)), (IMAGENET, (-2.117904, 2.64))]
+)
+def test_the_input_has_room_for_every_pixel_though_the_pictures_are_dark(
+    normalization: Normalization, expected: tuple[float, float]
+) -> None:
+    parent = replace(
+        small_nets.parent(), input=replace(small_nets.parent().input, normalization=normalization)
+    )
+    image = Graph(parent.data, "m").name(Graph(parent.data, "m").inputs[0])
+
+    found = convert.ranges_of(parent, {image: Seen(0, 0.1, np.ones(BINS, np.int64))}, "min-max")
+
+    assert found[image] == pytest.approx(expected)
 
 
 def test_no_step_is_spent_on_logits_that_surely_mean_nothing() -> None:

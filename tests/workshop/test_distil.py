@@ -88,6 +88,14 @@ def test_classes_that_are_not_learnt_are_left_out(number: int) -> None:
     assert not got.scores.any()
 
 
+def test_a_class_that_the_teacher_does_not_know_keeps_the_truth() -> None:
+    wanted = truth((1, 0), (0, 1), (0, 0))
+
+    got = mixed(wanted, ((0, 0, 50, 50), 0.6, 1), mapping=np.array([-1, 0]), weight=1)
+
+    np.testing.assert_allclose(got.scores, [[0.6, 0], [0, 1], [0, 0]], atol=1e-6)
+
+
 @pytest.fixture
 def detector(tmp_path: Path) -> Path:
     """A file that sees a person and a car in every picture."""

@@ -94,6 +94,25 @@ def test_a_model_without_anchors_is_refused() -> None:
     assert str(caught.value) == "--postprocess: expected a model with raw SSD heads and anchors"
 
 
+def test_classes_without_names_are_found_too() -> None:
+    parent = small_nets.parent()
+    picture = small_nets.pictures(1, seed=9)[0]
+
+    nameless = run(postprocess.embed(parent.data, replace(parent.about, labels=())), picture)
+
+    for found, expected in zip(nameless, run(converted("float32", postprocess=True), picture), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_more_names_than_classes_are_refused() -> None:
+    parent = small_nets.parent()
+
+    with pytest.raises(ModelError) as caught:
+        postprocess.embed(parent.data, replace(parent.about, labels=("cat", "dog", "cow")))
+
+    assert str(caught.value) == "small: expected names of 2 classes, got 3"
+
+
 def test_anchors_of_another_number_than_the_rows_are_refused() -> None:
     parent = small_nets.parent()
     other = replace(parent.about, anchors=PLAN.anchors[1:])
