@@ -5,6 +5,7 @@ Every writer is as busy as it can be: clips of a second, commits all the time, f
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from itertools import count
@@ -27,6 +28,8 @@ def main(folder: Path) -> None:
     settings = Settings(before=0.5, after=0.2, longest=1.0)
     recorder = Recorder(settings, shelf, store, live=False)
     noise = np.random.default_rng(0).integers(0, 256, (8, 120, 160, 3), np.uint8)
+    # an event that is open whenever the end comes
+    store.write(replace(scene(time=0.0), events=(event(f"open-{os.getpid()}", "start"),)))
     print("ready", flush=True)
     for number in count():
         id = f"{number // 15}"
