@@ -85,6 +85,8 @@ class Text(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 of logging.Formatter
         told = super().formatMessage(record)
+        if record.name == "py.warnings":  # the line of code that stands below says nothing to a user
+            told = told.partition("\n")[0]
         return told if getattr(record, "many", False) else visible(told.rstrip("\n"))
 
 
