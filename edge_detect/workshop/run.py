@@ -55,7 +55,7 @@ class Run:
             DatasetError: The file is damaged.
         """
         try:
-            with np.load(self.checkpoint_path) as kept:
+            with self.checkpoint_path.open("rb") as file, np.load(file) as kept:
                 values = {name: kept[name] for name in kept.files}
             return json.loads(values.pop("state").tobytes()), values
         except FileNotFoundError:
