@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from edge_detect.errors import InputMissing
 from edge_detect.sources import PICTURE_ENDINGS
+from edge_detect.uri import public
 
 VIDEO_ENDINGS = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv",
@@ -63,7 +64,7 @@ def find(places: Iterable[str], leave: str = "") -> tuple[list[Recording], list[
         away = os.path.abspath(leave) if leave else ""
         files = [file for name in names for file in _files(name, away, missing)]
         if not files and len(missing) == known:
-            missing.append(InputMissing(f"{place}: {_why(place)}"))
+            missing.append(InputMissing(f"{public(place)}: {_why(place)}"))
         for name in files:
             if os.path.isfile(name):
                 found.setdefault(os.path.abspath(name), name)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from edge_detect import config, layers
 from edge_detect.commands import arguments
 from edge_detect.errors import ConfigError, InputMissing
+from edge_detect.uri import public
 
 if TYPE_CHECKING:
     from edge_detect.controls import Controls
@@ -49,7 +50,7 @@ def main(options: argparse.Namespace) -> int:
     if not os.path.isfile(options.file):
         there = os.path.exists(options.file)
         said = "expected a file, got a folder or a pipe" if there else "no such file"
-        raise InputMissing(f"{options.file}: {said}")
+        raise InputMissing(f"{public(options.file)}: {said}")
     from edge_detect.events import to_json
 
     with ExitStack() as stack:

@@ -83,11 +83,12 @@ def test_a_folder_that_cannot_be_read_is_told(tree: Path) -> None:
 def test_places_without_footage_are_told_one_by_one(tree: Path) -> None:
     (tree / "empty").mkdir()
 
-    recordings, missing = find(["no.mp4", "empty", "*.avi", "b.mp4"])
+    recordings, missing = find(["no.mp4", "rtsp://me:secret@camera/", "empty", "*.avi", "b.mp4"])
 
     assert list(names(recordings)) == ["b.mp4"]
     assert [str(error) for error in missing] == [
         "no.mp4: no such file or folder",
+        "rtsp://me:***@camera/: no such file or folder",
         "empty: no video or picture there",
         "*.avi: no video or picture there",
     ]

@@ -172,3 +172,5 @@ def test_a_file_that_is_not_there_ends_with_66(desk: Path) -> None:
     end = run("replay", "no.jsonl")
 
     assert (end.returncode, end.stderr) == (66, "edge-detect: error: no.jsonl: no such file\n")
+    end = run("replay", "rtsp://me:secret@camera/")
+    assert (end.returncode, end.stderr) == (66, "edge-detect: error: rtsp://me:***@camera/: no such file\n")
