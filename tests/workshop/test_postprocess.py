@@ -100,8 +100,11 @@ def test_classes_without_names_are_found_too() -> None:
 
     nameless = run(postprocess.embed(parent.data, replace(parent.about, labels=())), picture)
 
-    for found, expected in zip(nameless, run(converted("float32", postprocess=True), picture), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    named = run(converted("float32", postprocess=True), picture)
+    count = int(named[3][0])
+    assert int(nameless[3][0]) == count > 0
+    for found, expected in zip(nameless[:3], named, strict=False):  # nobody writes the rows behind
+        np.testing.assert_array_equal(found[0, :count], expected[0, :count])
 
 
 def test_more_names_than_classes_are_refused() -> None:
