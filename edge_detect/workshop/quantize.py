@@ -116,8 +116,8 @@ def quantize(
     if scheme.calibrated and ranges:
         fine = scheme.activations == 16 or any(one.bits == 16 for one in wider)
         data = with_room_for_biases(data, ranges, 2**15 if fine else 2**8)
-    try:  # the library's own calls alone, and what it raises of itself
-        said = io.StringIO()
+    said = io.StringIO()
+    try:  # the library's calls alone
         with (
             contextlib.redirect_stdout(said), contextlib.redirect_stderr(said),
             logs.native(log, "quantizer"), _hushed(),
@@ -131,7 +131,9 @@ def quantize(
         raise ModelError(
             "cannot be quantized to float16: a weight is above 65504, the largest half"
         ) from error
-    except (ValueError, RuntimeError) as error:  # NotImplementedError is a RuntimeError
+    except RecursionError:  # a fault, though a RuntimeError
+        raise
+    except (ValueError, RuntimeError, NotImplementedError) as error:  # what it raises of what it cannot do
         raise ModelError(f"cannot be quantized to {scheme.name}: {_first_line(error)}") from error
     return inlined(bytes(result.quantized_model))
 

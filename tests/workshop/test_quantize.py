@@ -349,3 +349,15 @@ def test_a_file_whose_constants_are_inside_is_left_as_it_is() -> None:
     data = converted("int8")
 
     assert quantize.inlined(data) is data
+
+
+def test_a_fault_is_no_word_on_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ai_edge_quantizer import quantizer
+
+    def fall(*words: object, **options: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(quantizer.Quantizer, "quantize", fall)
+
+    with pytest.raises(RecursionError):
+        quantize.quantize(small_nets.parent().data, SCHEMES["float16"], None)
