@@ -62,7 +62,7 @@ def precision_recall(evaluations: Sequence[Evaluation], place: Path) -> None:
         for panel in recall_panels(evaluation):
             title = f"{evaluation.place}\n{panel.title}" if told else panel.title
             panels.append(Panel(title, panel.paint))
-    _write(place, draw(panels))
+    durable.write(place, draw(panels))
 
 
 def recall_panels(evaluation: Evaluation) -> list[Panel]:
@@ -195,7 +195,7 @@ def training(path: Path, place: Path) -> None:
         axes.locator_params("x", integer=True)
         axes.legend(frameon=False)
 
-    _write(place, draw([Panel("losses", losses), Panel("accuracy", accuracy)]))
+    durable.write(place, draw([Panel("losses", losses), Panel("accuracy", accuracy)]))
 
 
 def _dot(values: npt.NDArray[np.float64]) -> str:
@@ -258,7 +258,7 @@ def bars(layers: Sequence[tuple[str, float]], place: Path, title: str = "signal 
         axes.set(xlabel="dB", ylim=(len(values) - 0.5, -0.5))
         axes.set_xlim(min(0.0, float(values[finite].min(initial=0))), longest * 1.1)
 
-    _write(place, draw([Panel(title, paint)], (8.0, 1.2 + 0.18 * max(len(values), 4))))
+    durable.write(place, draw([Panel(title, paint)], (8.0, 1.2 + 0.18 * max(len(values), 4))))
 
 
 def draw(panels: Sequence[Panel], size: tuple[float, float] = SIZE) -> bytes:
@@ -301,7 +301,3 @@ def _paint(figure: Figure, axes: Axes, panel: Panel) -> None:
 def _plain(text: str) -> str:
     """The text as it is: a dollar is no formula, and what is no letter is a question mark."""
     return text.encode("utf-8", "replace").decode().replace("$", r"\$")
-
-
-def _write(place: Path, data: bytes) -> None:
-    durable.write(place, data)
